@@ -125,6 +125,9 @@ GetFrame = ctypes.CFUNCTYPE(
 # void free(instanceData, core, vsapi)
 Free = ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_void_p)
 
+type FrameData = "ctypes._Pointer[c_void_p]"
+"""`void **frameData`: a request's own pointer, kept from one activation to the next."""
+
 _INT_P = POINTER(c_int)
 _PROTOTYPES: dict[str, Any] = {
     "createVideoFilter2": _call(
