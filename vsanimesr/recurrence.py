@@ -117,12 +117,10 @@ def plan(n: int, run: Run, cuts: Cuts, has_state: Callable[[int], bool]) -> Look
     earliest = run.earliest(n)
     t = n
     while True:
-        if t == earliest:
-            return Steps(t, fresh=True)
         starts = cuts.starts(t)
-        if starts is None:
+        if starts is None:  # at `earliest`, too: the window of its step hangs on it
             return Look(_unseen(t, earliest, cuts, has_state))
-        if starts:
+        if starts or t == earliest:
             return Steps(t, fresh=True)
         if has_state(t - 1):
             return Steps(t, fresh=False)
@@ -132,6 +130,6 @@ def plan(n: int, run: Run, cuts: Cuts, has_state: Callable[[int], bool]) -> Look
 def _unseen(t: int, earliest: int, cuts: Cuts, has_state: Callable[[int], bool]) -> tuple[int, ...]:
     """Unseen frames that tell whether a scene starts at t, and below, as far as it matters."""
     low = t - 1  # whether a scene starts at t is written on t-1 and t
-    while low > earliest and not has_state(low) and t - low < MAX_REQUEST - 1:
+    while low > max(earliest - 1, 0) and not has_state(low) and t - low < MAX_REQUEST - 1:
         low -= 1
     return tuple(u for u in range(low, t + 1) if not cuts.seen(u))
