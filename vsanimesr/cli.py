@@ -1,0 +1,255 @@
+"""The command `vsanimesr`: the only place that prints.
+
+Results go to standard output, everything else to standard error. Exit status: 0 done,
+1 failed, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import shlex
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vsanimesr import __version__
+from vsanimesr.errors import VsAnimeSRError
+from vsanimesr.models import RELEASES
+from vsanimesr.options import BACKENDS, PRECISIONS, defaults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+DETECT = "detect"
+# What each argument of the filter means; names and defaults come from `Options`.
+FILTER_HELP = {
+    "model": f"{', '.join(RELEASES)}, or a .pth or .safetensors file",
+    "scale": "enlargement, at most 4",
+    "backend": f"auto, {', '.join(BACKENDS)}",
+    "device": "auto, cpu, cuda or cuda:N",
+    "precision": f"auto, {', '.join(PRECISIONS)}",
+    "block": "frames between fixed restarts of the recurrence; 0: never",
+    "warmup": "steps run before a block's first frame",
+    "cache": "memory for kept states and frames, in MB",
+    "matrix": "number of the source's matrix (H.273); -1: by its tags, else by its size",
+    "range": "range of the source: 1 full, 0 limited; -1: by its tags",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Words after the command's name; None: those of this process.
+
+    Returns:
+        The exit status.
+    """
+    chosen = _parser().parse_args(arguments)
+    try:
+        return chosen.run(chosen)
+    except KeyboardInterrupt:
+        print("\nvsanimesr: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    except Exception as error:  # noqa: BLE001 (the last line of defence: one line, not a trace)
+        if chosen.debug:
+            traceback.print_exc()
+        known = isinstance(error, VsAnimeSRError | OSError)
+        text = str(error) if known else f"{type(error).__name__}: {error} (--debug shows where)"
+        print(f"vsanimesr: {' '.join(text.split())}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.set_defaults(debug=False)
+    common.add_argument(
+        "--debug",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="show where an error came from",
+    )
+    parser = argparse.ArgumentParser(
+        prog="vsanimesr", description="AnimeSR: restore animation video and enlarge it."
+    )
+    parser.add_argument("--version", action="version", version=f"vsanimesr {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add = functools.partial(
+        commands.add_parser,
+        parents=[common],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    _add_upscale(add("upscale", help="enlarge a video file"))
+    _add_weights(add("weights", help="fetch, list or find the network's weights"))
+    doctor = add("doctor", help="check the installation")
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _add_upscale(parser: argparse.ArgumentParser) -> None:
+    from vsanimesr.encode import CRF, ENCODERS, FORMATS, MUXERS, Encoding
+
+    parser.description = (
+        "Enlarge the video of a file. Frame times, sound, subtitles, chapters, attachments "
+        "and tags are kept; what the result's container cannot hold is said."
+    )
+    parser.add_argument("source", type=Path, metavar="IN", help="a video file")
+    known = ", ".join(MUXERS)
+    parser.add_argument("output", type=Path, metavar="OUT", help=f"the file to write ({known})")
+    parser.set_defaults(overwrite=False)
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="replace OUT if it exists",
+    )
+    network = parser.add_argument_group("network")
+    for name, text in FILTER_HELP.items():
+        value = defaults()[name]
+        network.add_argument(f"--{name}", type=type(value), default=value, help=text)
+    network.add_argument(
+        "--scenes",
+        choices=("0", "1", DETECT),
+        default=str(defaults()["scenes"]),
+        help="start anew at scene changes: 0 never, 1 at marked ones (a file marks none), "
+        f"{DETECT}: find them with the plugin scd",
+    )
+    video = parser.add_argument_group("video")
+    default = Encoding()
+    video.add_argument("--encoder", choices=ENCODERS, default=default.encoder, help="encoder")
+    rates = ", ".join(f"{crf:g} for {name}" for name, crf in CRF.items())
+    video.add_argument(
+        "--crf", type=float, default=argparse.SUPPRESS, help=f"quality, lower is better ({rates})"
+    )
+    video.add_argument("--preset", default=default.preset, help="the encoder's speed")
+    video.add_argument("--format", choices=FORMATS, default=default.format, help="pixel format")
+    video.add_argument(
+        "--ffmpeg-args",
+        type=shlex.split,
+        default=argparse.SUPPRESS,
+        metavar='"..."',
+        help="ffmpeg's options for the video, in place of --encoder, --crf and --preset, "
+        'such as --ffmpeg-args="-c:v libsvtav1 -crf 20"',
+    )
+    parser.set_defaults(run=_upscale)
+
+
+def _upscale(chosen: argparse.Namespace) -> int:
+    from vsanimesr.encode import Encoding, animesr, upscale_file
+
+    options: dict[str, Any] = {name: getattr(chosen, name) for name in FILTER_HELP}
+    detect = chosen.scenes == DETECT
+    options["scenes"] = 1 if detect else int(chosen.scenes)
+    encoding = Encoding(
+        encoder=chosen.encoder,
+        crf=getattr(chosen, "crf", None),
+        preset=chosen.preset,
+        format=chosen.format,
+        arguments=tuple(getattr(chosen, "ffmpeg_args", ())),
+    )
+    # A polite end by the system leaves no unfinished file either.
+    signal.signal(signal.SIGTERM, _terminated)
+    with _Bar() as bar:
+        count = upscale_file(
+            chosen.source,
+            chosen.output,
+            encoding=encoding,
+            upscale=functools.partial(animesr, detect=detect, **options),
+            overwrite=chosen.overwrite,
+            report=bar.say,
+            progress=bar.move,
+        )
+    print(f"{chosen.output}: {count} frames")
+    return 0
+
+
+def _terminated(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
+
+
+class _Bar(contextlib.AbstractContextManager["_Bar"]):
+    """Progress on standard error, drawn only where that is a terminal."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        if self._bar is None:
+            print(f"vsanimesr: {text}", file=sys.stderr)
+        else:
+            self._bar.write(f"vsanimesr: {text}", file=sys.stderr)
+
+    def move(self, done: int, total: int) -> None:
+        """Show that `done` of `total` frames are written."""
+        if self._bar is None:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, unit="frame", disable=None, dynamic_ncols=True)
+        self._bar.update(done - self._bar.n if not self._bar.disable else 0)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _add_weights(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    fetch = actions.add_parser("fetch", help="fetch weights into the user's cache")
+    fetch.add_argument(
+        "names", nargs="*", default=["all"], metavar="NAME", help=f"{', '.join(RELEASES)} or all"
+    )
+    fetch.set_defaults(run=_fetch)
+    actions.add_parser("list", help="list all weights and where they are").set_defaults(run=_list)
+    path = actions.add_parser("path", help="print the file of one")
+    path.add_argument("name", metavar="NAME", help=f"{', '.join(RELEASES)}, or a file")
+    path.set_defaults(run=_path)
+
+
+def _fetch(chosen: argparse.Namespace) -> int:
+    from vsanimesr import weights
+
+    say: Callable[[str], None] = functools.partial(print, file=sys.stderr)
+    names = list(RELEASES) if "all" in chosen.names else chosen.names
+    for name in names:
+        print(weights.fetch(name, log=say))
+    return 0
+
+
+def _list(_: argparse.Namespace) -> int:
+    from vsanimesr import weights
+
+    for release, path in weights.listing():
+        where = path or f"not here; vsanimesr weights fetch {release.name}"
+        print(f"{release.name}  {release.bytes / 1e6:.1f} MB  {release.licence}  {where}")
+    return 0
+
+
+def _path(chosen: argparse.Namespace) -> int:
+    from vsanimesr import weights
+
+    print(weights.locate(chosen.name))
+    return 0
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from vsanimesr.doctor import checks
+
+    found = checks()
+    colours = {"ok": "32", "warn": "33", "fail": "31"}
+    width = max(len(check.name) for check in found)
+    for check in found:
+        state = f"{check.state:<4}"
+        if sys.stdout.isatty():
+            state = f"\033[{colours[check.state]}m{state}\033[0m"
+        print(f"{state}  {check.name:<{width}}  {check.found}")
+        for line in (check.why, check.advice):
+            if line:
+                print(f"{'':{width + 6}}  {line}")
+    failed = sum(check.state == "fail" for check in found)
+    print(f"{failed} of {len(found)} checks failed" if failed else "ready")
+    return 1 if failed else 0
