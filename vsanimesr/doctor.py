@@ -1,0 +1,325 @@
+"""Is the installation sound, and if not, what is wrong and what helps?
+
+VapourSynth keeps to itself why it did not load a plugin; `plugin_fault` finds out.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from vsanimesr.errors import EncodeError, WeightsError
+
+LEAST_PYTHON = (3, 12)
+LEAST_VAPOURSYNTH = 80
+_MANIFEST = "[VapourSynth Manifest V1]"
+_SUFFIXES = (".so", ".dll", ".dylib")
+_REINSTALL = "pip install --force-reinstall --no-deps vapoursynth-animesr"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One finding."""
+
+    name: str
+    """What was looked at."""
+    state: Literal["ok", "warn", "fail"]
+    """`warn`: something is slower or missing, yet `core.animesr.Upscale` works."""
+    found: str
+    """What is there."""
+    why: str = ""
+    """Why that matters, or the cause in the words of who complained."""
+    advice: str = ""
+    """What to do."""
+
+
+def checks() -> list[Check]:
+    """Look at everything this package needs or can use; takes a few seconds."""
+    found = [python(), vapoursynth()]
+    if found[-1].state != "fail":
+        import vapoursynth as vs
+
+        folder = Path(vs.__file__).parent / "plugins" / "animesr"
+        found.append(plugin(folder))
+        # Making a core loads every plugin: not while one of them kills the process.
+        if "killed" not in found[-1].why:
+            found += [source(vs.core), scenes(vs.core)]
+    return [*found, torch(), cuda(), *weights(), ffmpeg(), modules(), vspipe(), jetpack()]
+
+
+def python() -> Check:
+    """The interpreter's version."""
+    version = f"{platform.python_version()} ({sys.executable})"
+    if sys.version_info < LEAST_PYTHON:
+        wanted = ".".join(map(str, LEAST_PYTHON))
+        return Check(name="Python", state="fail", found=version, advice=f"use {wanted} or later")
+    return Check(name="Python", state="ok", found=version)
+
+
+def vapoursynth() -> Check:
+    """VapourSynth's version, without making a core."""
+    name, advice = "VapourSynth", f"pip install 'vapoursynth>={LEAST_VAPOURSYNTH}'"
+    try:
+        import vapoursynth as vs
+    except ImportError as error:
+        return Check(name=name, state="fail", found="absent", why=str(error), advice=advice)
+    major = int(vs.__version__.release_major)
+    if major < LEAST_VAPOURSYNTH:
+        why = f"the plugin is made for R{LEAST_VAPOURSYNTH} and later"
+        return Check(name=name, state="fail", found=f"R{major}", why=why, advice=advice)
+    return Check(name=name, state="ok", found=f"R{major}")
+
+
+def plugin(folder: Path) -> Check:
+    """Whether `core.animesr` is there, and if not, why.
+
+    Args:
+        folder: Where VapourSynth looks for the plugin's library.
+    """
+    name = "plugin"
+    if fault := plugin_fault(folder):
+        return Check(name=name, state="fail", found="damaged", why=fault, advice=_REINSTALL)
+    import vapoursynth as vs
+
+    core: Any = vs.core
+    library = _libraries(folder)[0]
+    if not hasattr(core, "animesr"):
+        try:
+            core.std.LoadPlugin(str(library))
+        except vs.Error as error:
+            return Check(
+                name=name, state="fail", found="not loaded", why=str(error), advice=_REINSTALL
+            )
+        return Check(
+            name=name,
+            state="fail",
+            found="not loaded by itself, though it can be",
+            why=f"{library} loads by hand: this core was made without autoloading",
+            advice="do not disable autoloading",
+        )
+    extra = os.environ.get("VAPOURSYNTH_EXTRA_PLUGIN_PATH", "")
+    copies = [p for p in Path(extra).rglob("*animesr*") if p.suffix in _SUFFIXES] if extra else []
+    try:
+        version = core.animesr.Version()
+    except vs.Error as error:
+        return Check(name=name, state="fail", found="loaded", why=str(error), advice=_REINSTALL)
+    text = {key: _text(value) for key, value in version.items()}
+    said = f"{text.pop('version', '?')} ({', '.join(f'{k} {v}' for k, v in text.items())})"
+    if copies:
+        why = f"VAPOURSYNTH_EXTRA_PLUGIN_PATH holds another copy, which is refused: {copies[0]}"
+        return Check(name=name, state="warn", found=said, why=why, advice="remove the copy")
+    return Check(name=name, state="ok", found=said)
+
+
+def plugin_fault(folder: Path) -> str:
+    """What is wrong with the plugin's files; empty when VapourSynth can load them.
+
+    Args:
+        folder: Of the library and its `manifest.vs`.
+    """
+    libraries = _libraries(folder)
+    if not libraries:
+        return f"no library in {folder}: the package was installed without being built"
+    manifest = folder / "manifest.vs"
+    if manifest.is_file():
+        first, *names = manifest.read_text("utf-8", "replace").split("\n")
+        if first.rstrip("\r") != _MANIFEST:
+            return f"{manifest} begins with {first!r}, wanted {_MANIFEST!r}"
+        # VapourSynth appends the system's extension to each name (vscore.cpp, R81).
+        if not {name.strip() for name in names} & {library.stem for library in libraries}:
+            return f"{manifest} does not name {libraries[0].stem}"
+    # In a process of its own: a truncated library may end the process that maps it.
+    code = (
+        "import ctypes, sys\ntry: ctypes.CDLL(sys.argv[1])\nexcept OSError as e: sys.exit(str(e))"
+    )
+    tried = subprocess.run(
+        [sys.executable, "-c", code, str(libraries[0])],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    if tried.returncode < 0:
+        return f"loading {libraries[0]} killed the process (signal {-tried.returncode})"
+    return tried.stderr.strip() if tried.returncode else ""
+
+
+def source(core: Any) -> Check:  # noqa: ANN401 (VapourSynth types plugins only with stubs)
+    """BestSource, which `vsanimesr upscale` reads with."""
+    if hasattr(core, "bs"):
+        return Check(name="BestSource", state="ok", found=_version("vapoursynth-bestsource"))
+    return _for_files("BestSource", "pip install vapoursynth-bestsource")
+
+
+def scenes(core: Any) -> Check:  # noqa: ANN401
+    """The detector of scene changes."""
+    if hasattr(core, "scd"):
+        found = _version("vapoursynth-scenechange")
+        return Check(name="scene detector", state="ok", found=found)
+    advice = "pip install vapoursynth-scenechange, for --scenes detect"
+    return Check(name="scene detector", state="ok", found="absent (optional)", advice=advice)
+
+
+def torch() -> Check:
+    """PyTorch, which runs the network."""
+    advice = "pip install torch"
+    try:
+        found = importlib.import_module("torch")
+    except (ImportError, OSError) as error:  # OSError: a library it needs does not load
+        why = f"{type(error).__name__}: {error}"
+        return Check(name="PyTorch", state="fail", found="unusable", why=why, advice=advice)
+    return Check(name="PyTorch", state="ok", found=str(found.__version__))
+
+
+def cuda() -> Check:
+    """Whether a GPU can be used, and if not, why."""
+    name = "GPU"
+    slow = "the CPU is used instead, which is far slower"
+    try:
+        torch: Any = importlib.import_module("torch")
+    except (ImportError, OSError):
+        return Check(name=name, state="warn", found="unknown", why="PyTorch is unusable")
+    if torch.version.cuda is None:
+        found, advice = "PyTorch is built for the CPU only", "install PyTorch's CUDA build"
+        return Check(name=name, state="warn", found=found, why=slow, advice=advice)
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        found, advice = "CUDA_VISIBLE_DEVICES hides every GPU", "unset it"
+        return Check(name=name, state="warn", found=found, why=slow, advice=advice)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exception says the same
+            torch.cuda.init()
+            names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+            torch.zeros(1, device="cuda").add_(1).item()  # finds builds without this GPU's code
+    except (RuntimeError, AssertionError) as error:
+        text = " ".join(str(error).split())
+        advice = "install or update NVIDIA's driver, if there is such a GPU"
+        return Check(name=name, state="warn", found="no usable GPU", why=text, advice=advice)
+    found = f"{', '.join(names)} (CUDA {torch.version.cuda})"
+    return Check(name=name, state="ok", found=found)
+
+
+def weights() -> list[Check]:
+    """The released weights: there and intact?"""
+    from vsanimesr import weights as store
+    from vsanimesr.options import defaults
+
+    found: list[Check] = []
+    for release, path in store.listing():
+        name, advice = f"weights {release.name}", f"vsanimesr weights fetch {release.name}"
+        if path is None:
+            state = "warn" if release.name == defaults()["model"] else "ok"
+            absent = "not here; fetched on first use"
+            found.append(Check(name=name, state=state, found=absent, advice=advice))
+            continue
+        try:
+            intact = store.digest(store.read(path)) == release.digest
+            why = "" if intact else f"not the values of {release.title}"
+        except WeightsError as error:
+            why = str(error)
+        state = "fail" if why else "ok"
+        advice = f"{advice} (replaces it)" if why else ""
+        found.append(Check(name=name, state=state, found=str(path), why=why, advice=advice))
+    return found
+
+
+def ffmpeg() -> Check:
+    """Ffmpeg and its encoders."""
+    from vsanimesr.encode.ffmpeg import ENCODERS, find_ffmpeg
+
+    try:
+        path = str(find_ffmpeg())
+    except EncodeError as error:
+        return _for_files("ffmpeg", "pip install imageio-ffmpeg", str(error))
+    try:
+        version = _output(path, "-hide_banner", "-version").split(" Copyright")[0]
+        known = _output(path, "-hide_banner", "-encoders")
+    except (OSError, subprocess.SubprocessError) as error:
+        return _for_files("ffmpeg", "pip install imageio-ffmpeg", f"{path}: {error}")
+    missing = [f"lib{name}" for name in ENCODERS if f"lib{name}" not in known]
+    if missing:
+        why = f"{path} has no {', '.join(missing)}"
+        return _for_files("ffmpeg", "install a build of ffmpeg with them", why, version)
+    return Check(name="ffmpeg", state="ok", found=f"{version} ({path})")
+
+
+def modules() -> Check:
+    """Python packages that `vsanimesr upscale` needs."""
+    missing = [name for name in ("av", "tqdm") if importlib.util.find_spec(name) is None]
+    if missing:
+        return _for_files(" ".join(missing), f"pip install {' '.join(missing)}")
+    return Check(name="av, tqdm", state="ok", found=f"{_version('av')}, {_version('tqdm')}")
+
+
+def vspipe() -> Check:
+    """The command that renders scripts."""
+    beside = Path(sys.executable).parent
+    path = shutil.which("vspipe")
+    if path is None:
+        there = shutil.which("vspipe", path=str(beside))
+        advice = "pip install vapoursynth"
+        if there:
+            # By full path it finds its Python only after `vapoursynth config`.
+            advice = f"put {beside} first on PATH, or run `vapoursynth config` once"
+        return Check(name="vspipe", state="warn", found="not on PATH", advice=advice)
+    try:
+        said = _output(path, "--version")
+    except (OSError, subprocess.SubprocessError) as error:
+        why = (getattr(error, "stderr", "") or str(error)).strip()
+        advice = f"put {beside} first on PATH, or run `vapoursynth config` once"
+        return Check(name="vspipe", state="fail", found=path, why=why, advice=advice)
+    core = next((line for line in said.splitlines() if line.startswith("Core")), "")
+    return Check(name="vspipe", state="ok", found=f"{core} ({path})".lstrip())
+
+
+def jetpack() -> Check:
+    """vs-jetpack, whose scalers this package can be one of."""
+    there = importlib.util.find_spec("vsscale") is not None
+    found = _version("vsjetpack") if there else "absent (optional)"
+    return Check(name="vs-jetpack", state="ok", found=found)
+
+
+def _libraries(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.glob("*animesr*") if p.suffix in _SUFFIXES)
+
+
+def _for_files(name: str, advice: str, why: str = "", found: str = "absent") -> Check:
+    why = why or "`vsanimesr upscale` needs it; scripts do not"
+    return Check(name=name, state="warn", found=found, why=why, advice=advice)
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+    ).stdout
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:  # built by hand, not by pip
+        return "there"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(_text, value))
+    return str(value)
