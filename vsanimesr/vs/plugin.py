@@ -182,7 +182,7 @@ def _recurrent(
     core: int,
     node: int,
     options: Options,
-    tensors: weights.Weights,
+    tensors: weights.Tensors,
 ) -> int:
     """The network's node over an RGBS or RGBH node, whose reference is taken over."""
     filter_: Node[Any, Any] | None = None

@@ -1,0 +1,161 @@
+"""How far a run that starts anew is from endless recurrence, to choose `block` and `warmup`.
+
+    python benchmarks/blocks.py --out docs CLIP [CLIP ...]
+
+For each clip the network first runs endlessly (anew at scene cuts only), then once more from the
+zero state at every `SPACING`th frame. k steps later the two are compared: what a viewer sees at a
+block start after k warm-up steps. Writes blocks.md and blocks.png.
+
+- PSNR: over the whole RGB frame, clamped to [0, 1].
+- Worst local difference: the largest mean absolute difference of any 16x16 square of the output
+  (4x4 of the source), on a scale of 255.
+
+Needs `pip install 'vapoursynth-animesr[torch,encode]' vapoursynth-scenechange matplotlib`.
+"""
+
+import argparse
+import datetime
+import platform
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import vapoursynth as vs
+
+from vsanimesr import weights
+from vsanimesr.engines.torch_engine import State, TorchEngine
+from vsanimesr.recurrence import Cuts
+
+SPACING = 12
+WARMUPS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
+SQUARE = 16
+
+
+def read(path: Path) -> tuple[list[np.ndarray], Cuts]:
+    """A clip's frames as (3, h, w) float32 RGB, and its scene cuts."""
+    clip = vs.core.bs.VideoSource(path, showprogress=False)
+    clip = vs.core.scd.Detect(clip) if clip.format.color_family == vs.YUV else _cut_marks(clip)
+    matrix = {"matrix_in": 6} if clip.format.color_family == vs.YUV else {}
+    clip = clip.resize.Bicubic(format=vs.RGBS, **matrix)
+    cuts = Cuts(clip.num_frames, honour=True)
+    frames: list[np.ndarray] = []
+    for t, frame in enumerate(clip.frames(close=True)):
+        marks = (bool(frame.props.get(f"_SceneChange{side}", 0)) for side in ("Prev", "Next"))
+        cuts.observe(t, *marks)
+        frames.append(np.stack([np.asarray(frame[plane]) for plane in range(3)]))
+    return frames, cuts
+
+
+def _cut_marks(clip: vs.VideoNode) -> vs.VideoNode:
+    marks = clip.resize.Bicubic(format=vs.YUV420P8, matrix=6).scd.Detect()
+    return clip.std.CopyFrameProps(marks, props=["_SceneChangePrev", "_SceneChangeNext"])
+
+
+def picture(state: State) -> torch.Tensor:
+    """The image of a state as (3, 4h, 4w), clamped."""
+    return torch.nn.functional.pixel_shuffle(state.image.float(), 4)[0].clamp(0, 1)
+
+
+def compare(a: torch.Tensor, b: torch.Tensor) -> tuple[float, float]:
+    """PSNR in dB, and worst local difference on a scale of 255."""
+    difference = (a - b).abs()
+    mean_square = float((difference**2).mean())
+    local = torch.nn.functional.avg_pool2d(difference.mean(0)[None], SQUARE)
+    return -10 * np.log10(max(mean_square, 1e-12)), float(local.max()) * 255
+
+
+def measure(path: Path, model: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """For each number of warm-up steps: PSNR and worst difference at all starts of the clip."""
+    frames, cuts = read(path)
+    height, width = frames[0].shape[1:]
+    engine = TorchEngine(
+        weights.load(model), width=width, height=height, device="auto", precision="auto", half=False
+    )
+    sources = [engine.upload(list(frame)) for frame in frames]
+
+    def run(first: int, count: int) -> list[State]:
+        states: list[State] = []
+        for t in range(first, min(first + count, len(frames))):
+            state = None if t == first or cuts.starts(t) else states[-1]
+            states.append(engine.step(*(sources[u] for u in cuts.window(t)), state))
+        return states
+
+    print(f"{path.stem}: {len(frames)} frames of {width}x{height}, {engine.description}")
+    endless = [picture(state) for state in run(0, len(frames))]
+    found: dict[int, list[tuple[float, float]]] = {k: [] for k in WARMUPS}
+    for first in range(SPACING, len(frames), SPACING):
+        for k, state in enumerate(run(first, max(WARMUPS) + 1)):
+            if any(cuts.starts(t) for t in range(first, first + k + 1)):
+                break  # past a cut both are the same
+            if k in found:
+                found[k].append(compare(picture(state), endless[first + k]))
+    return {k: tuple(np.array(rows).T) for k, rows in found.items() if rows}  # type: ignore[misc]
+
+
+def table(results: dict[str, dict[int, tuple[np.ndarray, np.ndarray]]]) -> str:
+    """Markdown: a row a number of warm-up steps."""
+    names = list(results)
+    lines = [
+        "| warm-up steps | " + " | ".join(f"{n}: PSNR mean (least) dB" for n in names) + " | "
+        "" + " | ".join(f"{n}: worst local difference mean (most)" for n in names) + " |",
+        "|" + "---|" * (1 + 2 * len(names)),
+    ]
+    for k in WARMUPS:
+        cells = [
+            f"{psnr.mean():.1f} ({psnr.min():.1f})" if len(psnr) else "-"
+            for psnr, _ in (results[n].get(k, (np.array([]),) * 2) for n in names)
+        ]
+        cells += [
+            f"{worst.mean():.1f} ({worst.max():.1f})" if len(worst) else "-"
+            for _, worst in (results[n].get(k, (np.array([]),) * 2) for n in names)
+        ]
+        lines.append(f"| {k} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def plot(results: dict[str, dict[int, tuple[np.ndarray, np.ndarray]]], path: Path) -> None:
+    """Both measures against the number of warm-up steps."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for name, rows in results.items():
+        steps = sorted(rows)
+        left.plot(steps, [rows[k][0].mean() for k in steps], marker="o", label=name)
+        right.plot(steps, [rows[k][1].max() for k in steps], marker="o", label=name)
+    left.set(xlabel="warm-up steps", ylabel="PSNR to endless recurrence, mean, dB")
+    right.set(xlabel="warm-up steps", ylabel="worst local difference, most, /255")
+    for axes in (left, right):
+        axes.set_xscale("symlog", base=2, linthresh=1)
+        axes.set_xticks(WARMUPS, [str(k) for k in WARMUPS])
+        axes.grid(alpha=0.3)
+    left.legend()
+    figure.savefig(path, dpi=100)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure the clips and write the table and the plot."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("clips", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("out"))
+    parser.add_argument("--model", default="v2")
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    results = {path.stem: measure(path, options.model) for path in options.clips}
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    text = (
+        f"Made by `benchmarks/blocks.py`, model {options.model}, {datetime.date.today()}, "
+        f"{platform.machine()} {platform.system()}, commit {commit}.\n\n{table(results)}\n"
+    )
+    (options.out / "blocks.md").write_text(text)
+    plot(results, options.out / "blocks.png")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

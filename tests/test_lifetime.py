@@ -1,0 +1,171 @@
+"""The host survives: shutdown under load, errors in the middle, nodes made and freed."""
+
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+import vapoursynth as vs
+from clips import digest, source
+
+from vsanimesr.engines.torch_engine import TorchEngine
+
+TESTS = str(Path(__file__).parent)
+
+
+def upscale(clip, model, **options):
+    return clip.animesr.Upscale(**({"model": str(model), "device": "cpu"} | options))
+
+
+def run(code, model, timeout=120):
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        env=os.environ | {"PYTHONPATH": TESTS, "MODEL": str(model)},
+    )
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.05, 0.5])
+def test_interpreter_shutdown_with_requests_in_flight(fixed_model, wait):
+    code = f"""
+        import os, time
+        import vapoursynth as vs
+        from clips import source
+        clip = source(100, 64, 48, uneven=0.01).animesr.Upscale(model=os.environ["MODEL"])
+        clip.get_frame(0).close()
+        futures = [clip.get_frame_async(n) for n in range(1, 60)]
+        time.sleep({wait})
+        print("leaving")
+        """
+    done = run(code, fixed_model)
+    assert (done.returncode, done.stdout) == (0, "leaving\n"), done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Fatal" not in done.stderr
+
+
+def test_leaving_while_a_thread_renders(fixed_model):
+    code = """
+        import os, threading, time
+        import vapoursynth as vs
+        from clips import source
+        clip = source(100, 64, 48).animesr.Upscale(model=os.environ["MODEL"])
+        def render():
+            for frame in clip.frames(): frame.close()
+        threading.Thread(target=render, daemon=True).start()
+        time.sleep(1)
+        print("leaving")
+        """
+    done = run(code, fixed_model)
+    assert (done.returncode, done.stdout) == (0, "leaving\n"), done.stderr
+
+
+def test_nothing_is_printed_on_standard_output(fixed_model):
+    code = """
+        import os
+        import vapoursynth as vs
+        from clips import source
+        clip = source(4, 16, 16, cuts=(), format=vs.YUV420P8).std.RemoveFrameProps("_Matrix")
+        out = clip.animesr.Upscale(model=os.environ["MODEL"])
+        out.get_frame(3).close()
+        try:
+            clip.animesr.Upscale(model="nothing")
+        except vs.Error:
+            pass
+        """
+    done = run(code, fixed_model)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_an_engine_error_in_the_middle(fixed_model, monkeypatch):
+    clip = source(20, 32, 24, cuts=())
+    whole = [digest(frame) for frame in upscale(clip, fixed_model).frames(close=True)]
+    out = upscale(clip, fixed_model)
+    working = TorchEngine.step
+    steps = []
+
+    def breaking(self, *arguments):
+        steps.append(1)
+        if len(steps) == 8:
+            raise ValueError("the device fell off")
+        return working(self, *arguments)
+
+    monkeypatch.setattr(TorchEngine, "step", breaking)
+    found = {}
+    for n in range(20):
+        try:
+            with out.get_frame(n) as frame:
+                found[n] = digest(frame)
+        except vs.Error as error:
+            assert str(error) == "Upscale: frame 7: ValueError: the device fell off"
+    assert found == {n: whole[n] for n in range(20) if n != 7}
+
+
+def test_a_source_that_breaks_at_frame_37(fixed_model):
+    """The frames whose run needs it fail with its message; all others are as ever."""
+    options = {"block": 16, "warmup": 4, "prefetch": 0}
+    good = upscale(source(60, 32, 24, cuts=(45,)), fixed_model, **options)
+    bad = upscale(source(60, 32, 24, cuts=(45,), fail_at=37), fixed_model, **options)
+    failed = []
+    for n in range(60):
+        try:
+            with bad.get_frame(n) as frame, good.get_frame(n) as expected:
+                assert digest(frame) == digest(expected)
+        except vs.Error as error:
+            assert "source broke at 37" in str(error)
+            failed.append(n)
+    assert failed == list(range(36, 45)), "36 sees it ahead; the scene ends before 45"
+
+
+def test_prefetch_retries_without_the_frame_that_broke(fixed_model):
+    bad = upscale(source(60, 32, 24, cuts=(), fail_at=37), fixed_model, prefetch=8)
+    served = set()
+    for _ in range(2):
+        for n in range(36):
+            try:
+                bad.get_frame(n).close()
+                served.add(n)
+            except vs.Error as error:
+                assert "source broke at 37" in str(error)
+    assert served == set(range(36))
+
+
+def test_nodes_made_and_freed_leave_nothing(fixed_model):
+    """200 nodes, each rendered a little: memory after the last is that after the 20th."""
+    process = psutil.Process()
+    sizes = {}
+    for i in range(1, 201):
+        clip = upscale(source(8, 160, 120, cuts=()), fixed_model, cache=64)
+        clip.get_frame(i % 8).close()
+        del clip
+        if i in (20, 200):
+            gc.collect()
+            vs.core.clear_cache()
+            sizes[i] = process.memory_info().rss
+    assert sizes[200] < sizes[20] * 1.05
+
+
+def test_frames_outlive_their_node(fixed_model):
+    clip = upscale(source(4, 16, 16, cuts=()), fixed_model)
+    frame = clip.get_frame(2)
+    expected = digest(frame)
+    del clip
+    gc.collect()
+    assert digest(frame) == expected
+    frame.close()
+
+
+def test_freed_while_a_request_runs(fixed_model):
+    done = threading.Event()
+    clip = upscale(source(60, 64, 48, cuts=()), fixed_model)
+    clip.get_frame_async(50).add_done_callback(lambda future: (future.result().close(), done.set()))
+    del clip
+    gc.collect()
+    assert done.wait(60)

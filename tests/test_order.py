@@ -1,0 +1,205 @@
+"""Same bytes for a frame, whatever was asked for before, by whom, in which order."""
+
+import hashlib
+import os
+import random
+import subprocess
+import sys
+import sysconfig
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import vapoursynth as vs
+from clips import digest, digests, source
+
+from vsanimesr.network import Network, image_of
+
+LENGTH = 100
+OPTIONS = {"block": 32, "warmup": 4, "device": "cpu"}
+ORDERS = {
+    "linear": list(range(LENGTH)),
+    "reversed": list(range(LENGTH))[::-1],
+    "random": random.Random(3).sample(range(LENGTH), LENGTH),
+    "every 7th": list(range(0, LENGTH, 7)),
+}
+
+
+def upscaled(model, precision="fp32", uneven=0.0, **options):
+    clip = source(LENGTH, uneven=uneven)
+    return vs.core.animesr.Upscale(
+        clip, model=str(model), precision=precision, **(OPTIONS | options)
+    )
+
+
+@pytest.fixture(scope="module", params=["fp32", "bf16"])
+def precision(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def linear(fixed_model, precision):
+    return digests(upscaled(fixed_model, precision), ORDERS["linear"])
+
+
+@pytest.fixture
+def threads():
+    before = vs.core.num_threads
+    yield lambda count: setattr(vs.core, "num_threads", count)
+    vs.core.num_threads = before
+
+
+def test_frames_differ(linear):
+    assert len(set(linear.values())) == LENGTH
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("cache", [0, 1024])
+def test_one_at_a_time(fixed_model, precision, linear, order, cache):
+    if cache == 0 and len(ORDERS[order]) == LENGTH and order != "linear":
+        frames = ORDERS[order][::9]  # without a cache each costs a whole run
+    else:
+        frames = ORDERS[order]
+    found = digests(upscaled(fixed_model, precision, cache=cache), frames)
+    assert found == {n: linear[n] for n in frames}
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 16])
+@pytest.mark.parametrize("order", ["linear", "random"])
+def test_sixteen_in_flight(fixed_model, precision, linear, threads, count, order):
+    threads(count)
+    clip = upscaled(fixed_model, precision, uneven=0.02)
+    assert digests(clip, ORDERS[order], in_flight=16) == linear
+
+
+def test_the_test_catches_a_closure(fixed_model, threads):
+    """State kept in a `std.ModifyFrame` closure, as is usual, fails the very same test."""
+    threads(4)
+    tensors = _tensors(fixed_model)
+
+    def closure(uneven):
+        network = Network.from_weights(tensors).eval()
+        clip = source(LENGTH, uneven=uneven)
+        shifted = [clip[0] + clip[:-1], clip, clip[1:] + clip[-1]]
+        held = {"image": torch.zeros(1, 48, 24, 32), "state": torch.zeros(1, 64, 24, 32)}
+
+        def step(n, f):
+            window = torch.from_numpy(np.stack([np.asarray(p) for g in f[1:] for p in g]))[None]
+            with torch.inference_mode():
+                held["image"], held["state"] = network.step(window, held["image"], held["state"])
+                image = image_of(held["image"])[0].numpy()
+            out = f[0].copy()
+            for plane in range(3):
+                np.copyto(np.asarray(out[plane]), image[plane])
+            return out
+
+        large = clip.std.BlankClip(width=128, height=96, keep=True)
+        return large.std.ModifyFrame([large, *shifted], step)
+
+    straight = digests(closure(0), ORDERS["linear"])
+    assert digests(closure(0.02), ORDERS["linear"], in_flight=16) != straight
+    assert digests(closure(0), ORDERS["every 7th"]) != {n: straight[n] for n in range(0, 100, 7)}
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {tests!r})
+import vapoursynth as vs
+from clips import source
+source({length}, uneven=0.01).animesr.Upscale(model={model!r}, precision={precision!r}, {options}).set_output()
+"""
+
+
+@pytest.fixture
+def script(tmp_path, fixed_model, precision):
+    path = tmp_path / "upscale.vpy"
+    path.write_text(
+        textwrap.dedent(SCRIPT).format(
+            tests=str(Path(__file__).parent),
+            length=LENGTH,
+            model=str(fixed_model),
+            precision=precision,
+            options=", ".join(f"{k}={v!r}" for k, v in OPTIONS.items()),
+        )
+    )
+    return path
+
+
+def vspipe(script, *arguments, out):
+    """Run vspipe as a shell with the environment active would."""
+    folder = sysconfig.get_path("scripts")
+    environment = os.environ | {"PATH": folder + os.pathsep + os.environ["PATH"]}
+    return subprocess.run(
+        [Path(folder) / "vspipe", *arguments, script, out],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "frames"),
+    [
+        (("-r", "1"), range(LENGTH)),
+        (("-r", "16"), range(LENGTH)),
+        (("-s", "50", "-e", "80"), range(50, 81)),
+    ],
+    ids=["one at a time", "sixteen", "from the middle"],
+)
+def test_vspipe(script, linear, tmp_path, arguments, frames):
+    out = tmp_path / "frames.raw"
+    done = vspipe(script, *arguments, out=out)
+    assert done.returncode == 0, done.stderr
+    data = out.read_bytes()
+    size = len(data) // len(frames)
+    assert size == 128 * 96 * 3 * 4
+    found = [
+        # vspipe writes RGB planes as G, B, R
+        _digest_gbr(data[i * size : (i + 1) * size])
+        for i in range(len(frames))
+    ]
+    assert found == [linear[n] for n in frames]
+
+
+def _digest_gbr(data):
+    third = len(data) // 3
+    g, b, r = (data[i * third : (i + 1) * third] for i in range(3))
+    return hashlib.sha256(r + g + b).hexdigest()
+
+
+def test_a_second_process(script, linear):
+    code = (
+        f"import runpy; runpy.run_path({str(script)!r})\n"
+        "import vapoursynth as vs; from clips import digest\n"
+        "clip = vs.get_output(0).clip\n"
+        "for n in (99, 3, 64, 65): print(n, digest(clip.get_frame(n)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+    )
+    assert done.returncode == 0, done.stderr
+    found = dict(line.split() for line in done.stdout.splitlines())
+    assert found == {str(n): linear[n] for n in (99, 3, 64, 65)}
+
+
+def test_a_part_of_the_clip_is_not_the_clip(fixed_model, linear, precision):
+    """Cutting the source moves the blocks: honest, and the reason to cut the output instead."""
+    clip = source(LENGTH)[40:]
+    out = clip.animesr.Upscale(model=str(fixed_model), precision=precision, **OPTIONS)
+    with out.get_frame(20) as frame:
+        assert digest(frame) != linear[60]
+
+
+def _tensors(path):
+    from vsanimesr import weights
+
+    return weights.load(str(path))

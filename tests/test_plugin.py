@@ -1,0 +1,280 @@
+"""`core.animesr` in a Python host: arguments, formats, properties, colours."""
+
+import ctypes
+
+import numpy as np
+import pytest
+import vapoursynth as vs
+from clips import source
+
+from vsanimesr import __version__
+from vsanimesr.options import defaults
+
+core = vs.core
+
+FORMATS = [
+    *(vs.GRAY8, vs.GRAY10, vs.GRAY16, vs.GRAYH, vs.GRAYS),
+    *(vs.RGB24, vs.RGB30, vs.RGB48, vs.RGBH, vs.RGBS),
+    *(vs.YUV420P8, vs.YUV422P8, vs.YUV440P8, vs.YUV444P8, vs.YUV411P8, vs.YUV410P8),
+    *(vs.YUV420P10, vs.YUV422P12, vs.YUV444P14, vs.YUV420P16, vs.YUV444PH, vs.YUV420PS),
+]
+
+
+@pytest.fixture
+def upscale(fixed_model):
+    """Upscale with weights that need no download."""
+
+    def call(clip, **options):
+        return clip.animesr.Upscale(**({"model": str(fixed_model), "device": "cpu"} | options))
+
+    return call
+
+
+class Enlarger:
+    """An engine that only enlarges, so that colours can be judged without a network."""
+
+    source_bytes = state_bytes = 1
+
+    def upload(self, planes):
+        return np.stack(planes).astype(np.float32)
+
+    def step(self, previous, current, following, state):
+        return current
+
+    def write(self, state, planes):
+        for plane, channel in zip(planes, state, strict=True):
+            plane[:] = channel.repeat(4, axis=0).repeat(4, axis=1)
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def enlarger(monkeypatch):
+    monkeypatch.setattr("vsanimesr.engines.load", lambda *_, **__: Enlarger())
+
+
+@pytest.mark.parametrize("format", FORMATS, ids=lambda f: f.name)
+def test_every_format_comes_back_as_itself(enlarger, upscale, format):
+    clip = source(3, 64, 48, cuts=(), format=format)
+    out = upscale(clip)
+    assert (out.format.id, out.width, out.height) == (format, 256, 192)
+    rgb = {"format": vs.RGBS} | ({"matrix_in": 6} if out.format.color_family != vs.RGB else {})
+    plain = clip.resize.Bicubic(**rgb).resize.Point(256, 192)
+    difference = planes(out.resize.Bicubic(**rgb), 1) - np.clip(planes(plain, 1), 0, 1)
+    limit = 0.02 if out.format.subsampling_w + out.format.subsampling_h == 0 else 0.15
+    assert np.abs(difference).max() < limit + 4 / 2 ** min(out.format.bits_per_sample, 10)
+    assert np.abs(difference).mean() < 0.02
+
+
+@pytest.mark.parametrize("matrix", [1, 4, 5, 6, 7, 8, 9])
+@pytest.mark.parametrize("full", [0, 1])
+@pytest.mark.parametrize("location", [0, 1, 2])
+def test_colours_go_out_as_they_came_in(enlarger, upscale, matrix, full, location):
+    colour = {"matrix": matrix, "range": full, "chromaloc": location}
+    clip = source(1, 64, 48, cuts=()).resize.Bicubic(format=vs.YUV420P8, **colour)
+    with upscale(clip).get_frame(0) as frame:
+        assert frame.props["_Matrix"] == matrix
+        assert frame.props["_Range"] == full
+        assert frame.props["_ChromaLocation"] == location
+        made = [np.asarray(plane).copy() for plane in frame]
+    with clip.get_frame(0) as frame:
+        for before, after in zip(frame, made, strict=True):
+            folded = after.reshape(before.height, 4, before.width, 4).mean(axis=(1, 3))
+            assert np.abs(folded - np.asarray(before)).mean() < 3
+
+
+def test_an_unknown_matrix_follows_the_size_and_warns_once(enlarger, upscale, logged):
+    for (width, height), matrix in {(720, 480): 6, (720, 576): 5, (1280, 720): 1}.items():
+        logged.clear()
+        out = upscale(core.std.BlankClip(None, width, height, vs.YUV420P8, length=3))
+        for n in range(3):
+            with out.get_frame(n) as frame:
+                assert frame.props["_Matrix"] == matrix
+        assert len(logged) == 1
+        assert f"does not say its matrix; taking {matrix}" in logged[0]
+
+
+@pytest.fixture
+def logged():
+    """Warnings that VapourSynth logs."""
+    lines = []
+
+    def handler(kind, text):
+        if kind == vs.MESSAGE_TYPE_WARNING:
+            lines.append(text)
+
+    handle = core.add_log_handler(handler)
+    yield lines
+    core.remove_log_handler(handle)
+
+
+def test_each_frame_is_read_by_its_own_properties(enlarger, upscale):
+    """A splice of two matrices is one clip of the first one's, with the right colours."""
+    rgb = source(1, 64, 48, cuts=())
+    first, second, third = (rgb.resize.Bicubic(format=vs.YUV444P16, matrix=m) for m in (1, 9, 6))
+    third = third.std.RemoveFrameProps("_Matrix")
+    out = upscale(first + second + third).resize.Bicubic(format=vs.RGBS)
+    small = [planes(out, n) for n in range(3)]
+    assert np.abs(small[0] - small[1]).max() < 1e-3
+    assert np.abs(small[0] - small[2]).max() < 1e-3
+
+
+def test_matrix_and_range_can_be_forced(enlarger, upscale):
+    clip = source(1, 64, 48, cuts=()).resize.Bicubic(format=vs.YUV444P16, matrix=9, range=1)
+    wrong = clip.std.SetFrameProps(_Matrix=1, _Range=0)
+    out = upscale(wrong, matrix=9, range=1)
+    with out.get_frame(0) as frame:
+        assert (frame.props["_Matrix"], frame.props["_Range"]) == (9, 1)
+    difference = planes(out.resize.Bicubic(format=vs.RGBS), 0) - planes(
+        clip.resize.Bicubic(format=vs.RGBS).resize.Point(256, 192), 0
+    )
+    assert np.abs(difference).max() < 1e-3
+
+
+def test_another_format_and_scale(enlarger, upscale):
+    clip = source(1, 50, 38, cuts=(), format=vs.YUV420P8)
+    out = upscale(clip, format=vs.YUV420P10, scale=2.25)
+    assert (out.format.name, out.width, out.height) == ("YUV420P10", 112, 86)
+    assert upscale(clip, scale=1.0).width == 50
+    rgb = source(1, 50, 38, cuts=())
+    with upscale(rgb, format=vs.YUV420P8).get_frame(0) as frame:
+        assert (frame.props["_Matrix"], frame.props["_Range"]) == (6, 0)
+
+
+def test_every_property_survives(enlarger, upscale):
+    kept = {"_SARNum": 8, "_SARDen": 9, "_DurationNum": 1001, "_DurationDen": 24000}
+    kept |= {"_AbsoluteTime": 1.25, "_Primaries": 6, "_Transfer": 6, "_PictType": b"B", "mine": [1, 2]}
+    for format in (vs.RGBS, vs.YUV420P8):
+        clip = source(2, 64, 48, cuts=(1,), format=format).std.SetFrameProps(**kept)
+        with upscale(clip).get_frame(1) as frame:
+            props = dict(frame.props)
+        assert props["number"] == 1
+        assert props["_SceneChangePrev"] == 1
+        assert {key: props[key] for key in kept} == kept | {"_PictType": "B"}
+        assert "_ColorRange" not in props
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 2), (5, 7), (63, 47), (64, 48)])
+def test_sizes_are_padded_and_cropped_back(fixed_model, upscale, width, height):
+    """As if the right and bottom edges went on."""
+    clip = source(2, width, height, cuts=())
+    whole_w, whole_h = -(-width // 4) * 4, -(-height // 4) * 4
+    out = planes(upscale(clip, precision="fp32"), 1)
+    assert out.shape == (3, 4 * height, 4 * width)
+    padded = vs.core.std.BlankClip(clip, whole_w, whole_h)
+
+    def pad(n, f):
+        frame = f[0].copy()
+        for plane in range(3):
+            inner = np.asarray(f[1][plane])
+            edge = np.pad(inner, ((0, whole_h - height), (0, whole_w - width)), mode="edge")
+            np.copyto(np.asarray(frame[plane]), edge)
+        return frame
+
+    padded = padded.std.ModifyFrame([padded, clip], pad)
+    expected = planes(upscale(padded, precision="fp32"), 1)[:, : 4 * height, : 4 * width]
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_what_lies_outside_the_range_is_clamped_on_the_way_in_only(upscale):
+    clip = source(3, 16, 16, cuts=())
+    wild = clip.std.Expr(["x 3 * 1 -"])
+    tame = clip.std.Expr(["x 3 * 1 - 0 max 1 min"])
+    np.testing.assert_array_equal(planes(upscale(wild), 2), planes(upscale(tame), 2))
+    nan = clip.std.Expr(["x 0.9 > 0 0 / x ?"])
+    assert np.isfinite(planes(upscale(nan), 2)).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scale": 0.0}, "scale=0, wanted more than 0 and at most 4"),
+        ({"scale": 5.0}, "scale=5, wanted more than 0 and at most 4"),
+        ({"backend": "tensorrt"}, "backend=tensorrt, wanted one of auto, torch"),
+        ({"precision": "int8"}, "precision=int8, wanted one of auto, fp32, fp16, bf16"),
+        ({"device": "gpu"}, "device=gpu, wanted auto, cpu, cuda or cuda:N"),
+        ({"device": "cuda:"}, "device=cuda:, wanted auto, cpu, cuda or cuda:N"),
+        ({"block": -1}, "block=-1, wanted 0 or more"),
+        ({"warmup": -1}, "warmup=-1, wanted 0 or more"),
+        ({"scenes": 2}, "scenes=2, wanted one of 0, 1"),
+        ({"prefetch": -2}, "prefetch=-2, wanted -1 or more"),
+        ({"cache": -1}, "cache=-1, wanted 0 or more"),
+        ({"range": 3}, "range=3, wanted one of -1, 0, 1"),
+        ({"format": 12345}, "format=12345, wanted the id of a video format"),
+        ({"format": vs.GRAY32}, "format is Gray32, wanted GRAY, RGB or YUV of 8 to 16 bit"),
+        ({"matrix": 14}, "the conversion is refused|Resize error"),
+        ({"model": "v3"}, "v3.*v1.*v2"),
+        ({"model": "/nowhere/my.safetensors"}, "/nowhere/my.safetensors"),
+    ],
+)
+def test_bad_arguments(upscale, options, message):
+    with pytest.raises(vs.Error, match=f"^Upscale: .*({message})"):
+        upscale(source(2, 16, 16, cuts=(), format=vs.YUV444P8), **options).get_frame(0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.std.BlankClip(varsize=True), "the clip's size varies"),
+        (lambda c: c.std.BlankClip(varformat=True), "the clip's format varies"),
+        (lambda c: c.std.BlankClip(format=vs.GRAY32), "the clip is Gray32, wanted"),
+        (lambda c: c.std.SetFieldBased(1), r"frame 0 is interlaced \(_FieldBased > 0\)"),
+    ],
+    ids=["size", "format", "32 bit", "interlaced"],
+)
+def test_bad_clips(upscale, change, message):
+    clip = source(2, 16, 16, cuts=(), format=vs.YUV420P8)
+    with pytest.raises(vs.Error, match=f"^Upscale: {message}"):
+        upscale(change(clip))
+
+
+def test_interlaced_frames_later_on(upscale):
+    clip = source(8, 16, 16, cuts=(4,))
+    out = upscale(clip[:4] + clip[4:].std.SetFieldBased(2))
+    with pytest.raises(vs.Error, match=r"^Upscale: frame 4 is interlaced.*deinterlace"):
+        out.get_frame(5)
+    assert planes(out, 3).shape == (3, 64, 64)
+
+
+def test_the_signature_has_every_option():
+    signature = core.animesr.Upscale.signature
+    kinds = {str: "data", float: "float", int: "int"}
+    expected = "clip:vnode;" + "".join(
+        f"{name}:{kinds[type(value)]}:opt;" for name, value in defaults().items()
+    )
+    assert signature == expected
+
+
+def test_version():
+    found = core.animesr.Version()
+    assert found["version"] == __version__
+    assert "animesr" in found["path"]
+    assert found["backends"] == "torch"
+
+
+def test_the_api_table_is_the_headers():
+    """Every entry lies where VapourSynth4.h says, up to the last one that is used."""
+    import re
+
+    from vsanimesr.vs.api import FUNCTIONS
+
+    header = (vs.get_include() and __import__("pathlib").Path(vs.get_include())) / "VapourSynth4.h"
+    table = re.search(r"struct VSAPI \{(.*?)\n\};", header.read_text(), re.DOTALL).group(1)
+    names = re.findall(r"\(VS_CC \*(\w+)\)", table)
+    assert names[: len(FUNCTIONS)] == FUNCTIONS
+    assert len(FUNCTIONS) > 80
+
+
+def test_structures_are_the_headers():
+    from vsanimesr.vs import api
+
+    assert ctypes.sizeof(api.VideoFormat) == 7 * 4
+    assert ctypes.sizeof(api.VideoInfo) == 28 + 4 + 16 + 12 + 4
+    assert api.VideoInfo.width.offset == 48
+
+
+def planes(clip, n):
+    """Frame n as an array (planes, rows, columns)."""
+    with clip.get_frame(n) as frame:
+        return np.stack([np.asarray(plane).astype(np.float64) for plane in frame])
