@@ -10,6 +10,7 @@ from vsanimesr.errors import OptionError
 
 BACKENDS = ("torch",)
 PRECISIONS = ("fp32", "fp16", "bf16")
+MATRICES = (1, 4, 5, 6, 7, 8, 9, 10)  # 709, FCC, 470BG, 170M, 240M, YCgCo, 2020 (both)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ class Options:
         _at_least("warmup", self.warmup, 0)
         _at_least("prefetch", self.prefetch, -1)
         _at_least("cache", self.cache, 0)
-        _at_least("matrix", self.matrix, -1)
+        _one_of("matrix", self.matrix, (-1, *MATRICES))
 
 
 def _one_of(name: str, value: object, wanted: tuple[object, ...]) -> None:

@@ -169,7 +169,8 @@ class Node[Source, State]:
         def state_after(t: int) -> State | None:
             if request.state and request.state[0] == t:
                 return request.state[1]
-            return self._recent.get((block_start, t)) or self._anchors.get((block_start, t))
+            state = self._recent.get((block_start, t))
+            return self._anchors.get((block_start, t)) if state is None else state
 
         todo = plan(n, self._run, self._cuts, lambda t: state_after(t) is not None)
         if isinstance(todo, Look):
