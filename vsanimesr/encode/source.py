@@ -159,7 +159,7 @@ def _constant(ticks: list[int], base: Fraction, fps: Fraction, last: int) -> Tim
     if high - low >= 1:
         return None
     half = Fraction(1, 2)
-    fits = high - half < ticks[0] < low + half
+    fits = high - half <= ticks[0] < low + half  # libavformat rounds halves up
     start = (ticks[0] if fits else (low + high) / 2) * base
     shown = 1 / fps
     end = shown if abs(last - step) < 1 or not last else last * base
