@@ -72,7 +72,8 @@ def test_every_format_comes_back_as_itself(enlarger, upscale, format):
 @pytest.mark.parametrize("location", [0, 1, 2])
 def test_colours_go_out_as_they_came_in(enlarger, upscale, matrix, full, location):
     colour = {"matrix": matrix, "range": full, "chromaloc": location}
-    clip = source(1, 64, 48, cuts=()).resize.Bicubic(format=vs.YUV420P8, **colour)
+    smooth = source(1, 12, 8, cuts=()).resize.Bicubic(64, 48)
+    clip = smooth.resize.Bicubic(format=vs.YUV420P8, **colour)
     with upscale(clip).get_frame(0) as frame:
         assert frame.props["_Matrix"] == matrix
         assert frame.props["_Range"] == full
