@@ -22,7 +22,7 @@ from vsanimesr.models import RELEASES
 from vsanimesr.options import BACKENDS, PRECISIONS, defaults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
 DETECT = "detect"
 # What each argument of the filter means; names and defaults come from `Options`.
@@ -151,9 +151,7 @@ def _upscale(chosen: argparse.Namespace) -> int:
         format=chosen.format,
         arguments=tuple(getattr(chosen, "ffmpeg_args", ())),
     )
-    # A polite end by the system leaves no unfinished file either.
-    signal.signal(signal.SIGTERM, _terminated)
-    with _Bar() as bar:
+    with _terminable(), _Bar() as bar:
         count = upscale_file(
             chosen.source,
             chosen.output,
@@ -167,8 +165,18 @@ def _upscale(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _terminated(number: int, _frame: object) -> None:
-    sys.exit(128 + number)
+@contextlib.contextmanager
+def _terminable() -> Generator[None]:
+    """A polite end by the system, too, unwinds and leaves no unfinished file."""
+
+    def end(number: int, _frame: object) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Bar(contextlib.AbstractContextManager["_Bar"]):

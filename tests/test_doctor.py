@@ -1,0 +1,306 @@
+"""Each fault is recognised, and its cause shown in the words of who complained."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import vapoursynth as vs
+
+from vsanimesr import doctor, weights
+from vsanimesr.models import RELEASES
+
+MANIFEST = "[VapourSynth Manifest V1]\nlibanimesr\n"
+BESTSOURCE = next((Path(vs.__file__).parent / "plugins").glob("*bestsource*"))
+SUFFIX = BESTSOURCE.suffix
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A plugin folder with a library that loads, though it is another plugin's."""
+    there = tmp_path / "animesr"
+    there.mkdir()
+    akarin = next((BESTSOURCE.parent).rglob(f"*scenechange*{SUFFIX}"))
+    (there / f"libanimesr{SUFFIX}").write_bytes(akarin.read_bytes())
+    (there / "manifest.vs").write_text(MANIFEST)
+    return there
+
+
+def test_everything_is_looked_at():
+    found = doctor.checks()
+    names = [check.name for check in found]
+    assert len(names) == len(set(names))
+    assert {"Python", "VapourSynth", "plugin", "PyTorch", "GPU", "ffmpeg", "vspipe"} <= set(names)
+    assert {f"weights {name}" for name in RELEASES} <= set(names)
+    assert all(check.advice for check in found if check.state == "fail")
+
+
+def test_a_sound_folder_has_no_fault(folder):
+    assert doctor.plugin_fault(folder) == ""
+
+
+def test_no_library(tmp_path):
+    assert doctor.plugin_fault(tmp_path / "nowhere").startswith("no library in ")
+    found = doctor.plugin(tmp_path)
+    assert (found.state, found.found) == ("fail", "damaged")
+    assert "installed without being built" in found.why
+    assert "pip install" in found.advice
+
+
+@pytest.mark.parametrize(
+    ("manifest", "fault"),
+    [
+        ("", "begins with '', wanted '[VapourSynth Manifest V1]'"),
+        ("[Manifest]\nlibanimesr", "begins with '[Manifest]'"),
+        ("[VapourSynth Manifest V1]\nother\n", "does not name libanimesr"),
+        ("[VapourSynth Manifest V1]", "does not name libanimesr"),
+        (f"[VapourSynth Manifest V1]\nlibanimesr{SUFFIX}\n", "does not name libanimesr"),
+    ],
+)
+def test_a_wrong_manifest(folder, manifest, fault):
+    (folder / "manifest.vs").write_text(manifest)
+    assert fault in doctor.plugin_fault(folder)
+
+
+def test_manifests_may_end_lines_as_windows_does(folder):
+    (folder / "manifest.vs").write_bytes(MANIFEST.replace("\n", "\r\n").encode())
+    assert doctor.plugin_fault(folder) == ""
+
+
+def test_a_truncated_library_shows_the_loaders_words(folder):
+    library = folder / f"libanimesr{SUFFIX}"
+    library.write_bytes(library.read_bytes()[:40])
+    found = doctor.plugin(folder)
+    assert found.state == "fail"
+    assert "too short" in found.why or "libanimesr" in found.why
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_library_that_kills_is_survived(folder, monkeypatch):
+    dead = SimpleNamespace(returncode=-7, stderr="", stdout="")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: dead)
+    assert "killed the process (signal 7)" in doctor.plugin_fault(folder)
+    monkeypatch.setattr(
+        doctor,
+        "plugin",
+        lambda _: doctor.Check(name="plugin", state="fail", found="x", why="killed"),
+    )
+    monkeypatch.setattr(doctor, "_output", lambda *_: "")
+    assert "BestSource" not in [check.name for check in doctor.checks()]
+
+
+class Core:
+    """A core with only the plugins given."""
+
+    def __init__(self, load=None, **plugins):
+        self.std = SimpleNamespace(LoadPlugin=load)
+        self.__dict__ |= plugins
+
+
+def with_core(monkeypatch, core):
+    monkeypatch.setattr(vs, "core", core)
+
+
+def test_vapoursynths_own_reason_is_shown(folder, monkeypatch):
+    def refuse(_):
+        raise vs.Error("No entry point found in libanimesr")
+
+    with_core(monkeypatch, Core(refuse))
+    found = doctor.plugin(folder)
+    assert (found.state, found.why) == ("fail", "No entry point found in libanimesr")
+
+
+def test_a_core_without_autoloading(folder, monkeypatch):
+    with_core(monkeypatch, Core(lambda _: None))
+    found = doctor.plugin(folder)
+    assert found.state == "fail"
+    assert "without autoloading" in found.why
+
+
+def test_a_plugin_that_works(folder, monkeypatch):
+    version = {"version": b"1.2.3", "path": b"/x", "backends": [b"torch", b"onnx"]}
+    with_core(monkeypatch, Core(animesr=SimpleNamespace(Version=lambda: version)))
+    found = doctor.plugin(folder)
+    assert (found.state, found.found) == ("ok", "1.2.3 (path /x, backends torch onnx)")
+
+
+def test_a_plugin_without_python(folder, monkeypatch):
+    def fail():
+        raise vs.Error("Version: no Python in this process")
+
+    with_core(monkeypatch, Core(animesr=SimpleNamespace(Version=fail)))
+    found = doctor.plugin(folder)
+    assert (found.state, found.why) == ("fail", "Version: no Python in this process")
+
+
+def test_a_second_copy(folder, monkeypatch):
+    monkeypatch.setenv("VAPOURSYNTH_EXTRA_PLUGIN_PATH", str(folder))
+    with_core(monkeypatch, Core(animesr=SimpleNamespace(Version=lambda: {"version": "1"})))
+    found = doctor.plugin(folder)
+    assert found.state == "warn"
+    assert "VAPOURSYNTH_EXTRA_PLUGIN_PATH holds another copy" in found.why
+
+
+def test_vapoursynth_absent_or_old(monkeypatch):
+    monkeypatch.setattr(vs, "__version__", SimpleNamespace(release_major=79))
+    found = doctor.vapoursynth()
+    assert (found.state, found.found) == ("fail", "R79")
+    assert "vapoursynth>=80" in found.advice
+    monkeypatch.setitem(sys.modules, "vapoursynth", None)
+    assert doctor.vapoursynth().found == "absent"
+    monkeypatch.setattr(doctor, "_output", lambda *_: "")
+    assert "plugin" not in [check.name for check in doctor.checks()]
+
+
+def test_old_python(monkeypatch):
+    monkeypatch.setattr(doctor, "LEAST_PYTHON", (9, 0))
+    found = doctor.python()
+    assert (found.state, found.advice) == ("fail", "use 9.0 or later")
+
+
+def test_plugins_for_files():
+    assert doctor.source(Core()).state == "warn"
+    assert doctor.source(Core()).advice == "pip install vapoursynth-bestsource"
+    assert doctor.source(Core(bs=1)).state == "ok"
+    assert doctor.scenes(Core()).found == "absent (optional)"
+    assert doctor.scenes(Core(scd=1)).state == "ok"
+
+
+# PyTorch and the GPU
+
+
+def fake_torch(monkeypatch, error=None, cuda="13.2"):
+    def init():
+        if error:
+            raise error
+
+    tensor = SimpleNamespace(add_=lambda _: SimpleNamespace(item=float))
+    torch = SimpleNamespace(
+        __version__="2.15.0",
+        version=SimpleNamespace(cuda=cuda),
+        zeros=lambda *_, **__: tensor,
+        cuda=SimpleNamespace(
+            init=init, device_count=lambda: 1, get_device_name=lambda n: f"GPU {n}"
+        ),
+    )
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def test_torch_absent(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    found = doctor.torch()
+    assert (found.state, found.advice) == ("fail", "pip install torch")
+    assert doctor.cuda().why == "PyTorch is unusable"
+
+
+def test_a_gpu_that_works(monkeypatch):
+    fake_torch(monkeypatch)
+    found = doctor.cuda()
+    assert (found.state, found.found) == ("ok", "GPU 0 (CUDA 13.2)")
+    assert doctor.torch().found == "2.15.0"
+
+
+def test_a_build_for_the_cpu(monkeypatch):
+    fake_torch(monkeypatch, cuda=None)
+    found = doctor.cuda()
+    assert (found.state, found.found) == ("warn", "PyTorch is built for the CPU only")
+
+
+@pytest.mark.parametrize("hidden", ["", "-1"])
+def test_hidden_gpus(monkeypatch, hidden):
+    fake_torch(monkeypatch)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    found = doctor.cuda()
+    assert (found.state, found.found) == ("warn", "CUDA_VISIBLE_DEVICES hides every GPU")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Found no NVIDIA driver on your system.",
+        "The NVIDIA driver on your system is too old (found version 11040).",
+        "CUDA error: no kernel image is available for execution on the device",
+    ],
+)
+def test_torchs_own_words_are_shown(monkeypatch, text):
+    fake_torch(monkeypatch, RuntimeError(f"{text}\n"))
+    found = doctor.cuda()
+    assert (found.state, found.why) == ("warn", text)
+
+
+# Weights
+
+
+def test_weights_absent_damaged_and_intact(monkeypatch, tmp_path):
+    monkeypatch.setenv("VSANIMESR_CACHE", str(tmp_path))
+    assert [check.state for check in doctor.weights()] == ["ok", "warn"]  # v2 is the default
+    assert all("fetched on first use" in check.found for check in doctor.weights())
+    weights.locate("v1").write_bytes(b"not weights")
+    first = doctor.weights()[0]
+    assert first.state == "fail"
+    assert "damaged" in first.why
+    assert "vsanimesr weights fetch v1" in first.advice
+    monkeypatch.setattr(weights, "read", lambda _: {})
+    assert doctor.weights()[0].why == "not the values of AnimeSR v1"
+    monkeypatch.setattr(weights, "digest", lambda _: RELEASES["v1"].digest)
+    assert doctor.weights()[0].state == "ok"
+
+
+# Programs
+
+
+def program(folder, name, script):
+    path = folder / name
+    path.write_text(f"#!{sys.executable}\nimport sys\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_ffmpeg_absent(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    found = doctor.ffmpeg()
+    assert (found.state, found.advice) == ("warn", "pip install imageio-ffmpeg")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="scripts as programs")
+@pytest.mark.parametrize(
+    ("script", "state", "why"),
+    [
+        ("print('ffmpeg version 9 Copyright x', 'libx264 libx265')", "ok", ""),
+        ("print('ffmpeg version 9 Copyright x', 'libx264')", "warn", "has no libx265"),
+        ("print('ffmpeg version 9 Copyright x')", "warn", "has no libx265, libx264"),
+        ("sys.exit(3)", "warn", "exit status 3"),
+    ],
+)
+def test_ffmpeg_on_path(monkeypatch, tmp_path, script, state, why):
+    path = program(tmp_path, "ffmpeg", script)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = doctor.ffmpeg()
+    assert found.state == state
+    assert why in found.why
+    if state == "ok":
+        assert found.found == f"ffmpeg version 9 ({path})"
+
+
+def test_python_packages_absent(monkeypatch):
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
+    found = doctor.modules()
+    assert (found.state, found.advice) == ("warn", "pip install av tqdm")
+    assert doctor.jetpack().found == "absent (optional)"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="scripts as programs")
+def test_vspipe(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = doctor.vspipe()
+    assert (found.state, found.found) == ("warn", "not on PATH")
+    path = program(tmp_path, "vspipe", "print('VapourSynth\\nCore R81\\nAPI R4.3')")
+    assert doctor.vspipe().found == f"Core R81 ({path})"
+    program(tmp_path, "vspipe", "sys.exit('Failed to initialize VSScript')")
+    found = doctor.vspipe()
+    assert (found.state, found.why) == ("fail", "Failed to initialize VSScript")
+    assert "vapoursynth config" in found.advice
