@@ -11,8 +11,12 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vsanimesr.errors import EncodeError, OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 CRF = {"x265": 18.0, "x264": 16.0}
 """Encoders and their default constant rate factor."""
@@ -104,7 +108,7 @@ class Process:
         """Process id."""
         return self._child.pid
 
-    def write(self, data: bytes) -> None:
+    def write(self, chunks: Iterable[bytes]) -> None:
         """Send bytes; waits while ffmpeg is busy, so that no queue grows on our side.
 
         Raises:
@@ -112,7 +116,8 @@ class Process:
         """
         assert self._child.stdin
         try:
-            self._child.stdin.write(data)
+            for chunk in chunks:
+                self._child.stdin.write(chunk)
             self._child.stdin.flush()
         except OSError as error:
             self._child.wait()

@@ -5,7 +5,6 @@ yuv4mpeg has no time stamps and Matroska rounds them; NUT has a free time base.
 
 from __future__ import annotations
 
-import io
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -46,16 +45,17 @@ class NutWriter:
         import av
 
         self._times = times
-        self._bytes = io.BytesIO()
-        # Only `write`: an object that cannot seek makes a stream that needs no seeking.
-        sink = SimpleNamespace(write=self._bytes.write)
+        self._chunks: list[bytes] = []
+        # Only `write`: an object that cannot seek makes a stream that needs no seeking. And
+        # a method written in C: no signal handler of Python's runs inside of it.
+        sink = SimpleNamespace(write=self._chunks.append)
         self._nut = av.open(sink, "w", format="nut", buffer_size=1 << 20)
         self._stream = self._nut.add_stream("rawvideo", rate=_small(times.rate))
         self._stream.width, self._stream.height = clip.width, clip.height
         self._stream.pix_fmt = pixel_format(clip.format.name)
         self._stream.time_base = times.base
 
-    def frame(self, n: int, frame: vs.VideoFrame) -> bytes:
+    def frame(self, n: int, frame: vs.VideoFrame) -> list[bytes]:
         """Bytes to send for frame `n`."""
         import av
 
@@ -66,15 +66,14 @@ class NutWriter:
         self._nut.mux(packet)
         return self._taken()
 
-    def end(self) -> bytes:
+    def end(self) -> list[bytes]:
         """Bytes that end the stream."""
         self._nut.close()
         return self._taken()
 
-    def _taken(self) -> bytes:
-        data = self._bytes.getvalue()
-        self._bytes.seek(0)
-        self._bytes.truncate()
+    def _taken(self) -> list[bytes]:
+        data = self._chunks.copy()
+        self._chunks.clear()
         return data
 
 
