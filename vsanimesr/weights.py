@@ -140,12 +140,13 @@ def _read_safetensors(path: Path) -> Tensors:
 
 def _check(shapes: Mapping[str, tuple[int, ...]]) -> None:
     wanted = parameter_shapes()
-    differences = [f"no {name}" for name in wanted if name not in shapes]
-    for name, shape in shapes.items():
-        if name not in wanted:
-            differences.append(f"unknown {name}")
-        elif shape != wanted[name]:
-            differences.append(f"{name} is {shape}, wanted {wanted[name]}")
+    differences: list[str] = []
+    for name, shape in wanted.items():
+        if name not in shapes:
+            differences.append(f"no {name}")
+        elif shapes[name] != shape:
+            differences.append(f"{name} is {shapes[name]}, wanted {shape}")
+    differences += [f"unknown {name}" for name in shapes if name not in wanted]
     if differences:
         more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
         raise WeightsError(f"made for another network: {', '.join(differences[:3])}{more}")
@@ -223,6 +224,8 @@ def _store(path: Path, release: Release, tensors: Tensors) -> None:
         try:
             temporary.replace(path)
         except PermissionError:  # Windows does not replace a file that another process reads
+            if not path.is_file():
+                raise
             _cached(path, release)
     finally:
         temporary.unlink(missing_ok=True)
