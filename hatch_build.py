@@ -1,0 +1,108 @@
+"""Build hook: compile native/animesr.c and put it where VapourSynth looks for plugins.
+
+The compiler is Zig's, a build dependency from the package index, so nothing has to be installed on
+the system and any platform can build for any other: set VSANIMESR_TARGET to a key of `TARGETS`.
+VapourSynth's headers come with its wheel, another build dependency.
+"""
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+PLUGIN_FOLDER = "vapoursynth/plugins/animesr"  # VapourSynth's documentation on packaging
+NAME = "animesr"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A platform the plugin is built for."""
+
+    zig: str
+    """Zig's name of it, with the oldest C library it shall run on."""
+    tag: str
+    """The wheel's platform tag, true for that C library."""
+    library: str
+    """File name of the plugin."""
+
+
+TARGETS = {
+    "linux-x86_64": Target("x86_64-linux-gnu.2.17", "manylinux_2_17_x86_64", f"lib{NAME}.so"),
+    "linux-aarch64": Target("aarch64-linux-gnu.2.17", "manylinux_2_17_aarch64", f"lib{NAME}.so"),
+    "windows-x86_64": Target("x86_64-windows-gnu", "win_amd64", f"{NAME}.dll"),
+    "macos-x86_64": Target("x86_64-macos.11.0", "macosx_11_0_x86_64", f"lib{NAME}.dylib"),
+    "macos-arm64": Target("aarch64-macos.11.0", "macosx_11_0_arm64", f"lib{NAME}.dylib"),
+}
+
+
+class PluginBuildHook(BuildHookInterface[Any]):
+    """Adds the plugin's library and its manifest to wheels, editable ones included."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """See hatchling's build hook interface."""
+        target = choose(os.environ.get("VSANIMESR_TARGET") or this_platform())
+        out = Path(self.root, "build", target.tag)
+        out.mkdir(parents=True, exist_ok=True)
+        library = compile_shim(Path(self.root), out / target.library, target)
+        manifest = out / "manifest.vs"
+        stem = target.library.rpartition(".")[0]
+        manifest.write_text(f"[VapourSynth Manifest V1]\n{stem}\n")
+        files = {str(path): f"{PLUGIN_FOLDER}/{path.name}" for path in (library, manifest)}
+        build_data["force_include"].update(files)
+        build_data["force_include_editable"] = files
+        build_data["pure_python"] = False
+        build_data["tag"] = f"py3-none-{target.tag}"
+
+
+def this_platform() -> str:
+    """Key of the platform this runs on."""
+    system = {"darwin": "macos", "win32": "windows"}.get(sys.platform, sys.platform)
+    machine = platform.machine().lower().replace("amd64", "x86_64")
+    return f"{system}-{machine}"
+
+
+def choose(key: str) -> Target:
+    """The target called `key`.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if key not in TARGETS:
+        raise ValueError(
+            f"vapoursynth-animesr cannot be built for {key}, only for {', '.join(TARGETS)}: "
+            "set VSANIMESR_TARGET to one of them"
+        )
+    return TARGETS[key]
+
+
+def compile_shim(root: Path, library: Path, target: Target) -> Path:
+    """Compile native/animesr.c into `library`.
+
+    Raises:
+        RuntimeError: The compiler failed; with what it printed.
+    """
+    import vapoursynth
+
+    init = (root / "vsanimesr" / "__init__.py").read_text()
+    found = re.search(r'__version__ = "(.+)"', init)
+    version = found.group(1) if found else "unknown"
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", target.zig, "-shared", "-fPIC"]
+    command += ["-std=gnu11"]
+    command += ["-D_GNU_SOURCE", f'-DANIMESR_VERSION="{version}"', "-O2", "-s"]
+    command += ["-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
+    command += ["-I", vapoursynth.get_include(), str(root / "native" / "animesr.c")]
+    command += ["-o", str(library)]
+    if "linux" in target.zig:
+        command.append("-ldl")  # before glibc 2.34 dlsym lies there
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode or not library.is_file():
+        raise RuntimeError(
+            f"compiling native/animesr.c for {target.zig} failed:\n{done.stdout}{done.stderr}"
+        )
+    return library

@@ -1,0 +1,244 @@
+/* The door through which VapourSynth finds a filter written in Python.
+ *
+ * VapourSynth registers a namespace only from a shared library. This one registers the plugin's
+ * functions and, when one is called, asks the process for its CPython, imports
+ * `vsanimesr.vs.plugin` and calls `create` there. Nothing is linked against Python: vspipe and
+ * other hosts load libpython themselves, with its symbols visible to all (VSScript does, so that
+ * Python's own extension modules resolve), and a Python host brings it along.
+ *
+ * It also stands between VapourSynth's worker threads and the Python callbacks: once the
+ * interpreter shuts down, nothing may enter it any more, or the host would crash.
+ */
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#ifdef _WIN32
+#include <windows.h>
+/* K32EnumProcessModules lives in kernel32 itself since Windows 7. */
+#include <psapi.h>
+#define SHARED __declspec(dllexport)
+static void pause_ms(void) { Sleep(1); }
+#else
+#include <dlfcn.h>
+#include <time.h>
+#define SHARED __attribute__((visibility("default")))
+static void pause_ms(void) { nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); }
+#endif
+
+#include "VapourSynth4.h"
+
+#ifndef ANIMESR_VERSION
+#define ANIMESR_VERSION "unknown"
+#endif
+
+#define MODULE "vsanimesr.vs.plugin"
+
+/* ---- CPython, found in the process; stable ABI only ---- */
+
+typedef void PyObject;
+
+static struct {
+    int (*is_initialized)(void);
+    int (*ensure)(void);
+    void (*release)(int);
+    PyObject *(*import_module)(const char *);
+    PyObject *(*call_method)(PyObject *, const char *, const char *, ...);
+    PyObject *(*raised)(void);
+    PyObject *(*type)(PyObject *);
+    PyObject *(*str)(PyObject *);
+    const char *(*utf8)(PyObject *);
+    void (*decref)(PyObject *);
+} py;
+
+#ifdef _WIN32
+static void *symbol(const char *name) {
+    HMODULE modules[1024];
+    DWORD bytes = 0;
+    if (!K32EnumProcessModules(GetCurrentProcess(), modules, sizeof modules, &bytes))
+        return NULL;
+    size_t count = bytes / sizeof *modules;
+    if (count > sizeof modules / sizeof *modules)
+        count = sizeof modules / sizeof *modules;
+    for (size_t i = 0; i < count; i++) {
+        FARPROC found = GetProcAddress(modules[i], name);
+        if (found)
+            return (void *)found;
+    }
+    return NULL;
+}
+#else
+static void *symbol(const char *name) { return dlsym(RTLD_DEFAULT, name); }
+#endif
+
+/* Whether all of CPython that is needed here is in the process. Calling it twice at once is
+ * harmless: both find the same. */
+static int find_python(void) {
+    const struct {
+        void *slot;
+        const char *name;
+    } wanted[] = {
+        {&py.is_initialized, "Py_IsInitialized"},
+        {&py.release, "PyGILState_Release"},
+        {&py.import_module, "PyImport_ImportModule"},
+        {&py.call_method, "PyObject_CallMethod"},
+        {&py.raised, "PyErr_GetRaisedException"}, /* since 3.12, the oldest supported */
+        {&py.type, "PyObject_Type"},
+        {&py.str, "PyObject_Str"},
+        {&py.utf8, "PyUnicode_AsUTF8AndSize"},
+        {&py.decref, "Py_DecRef"},
+        {&py.ensure, "PyGILState_Ensure"},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        void *found = symbol(wanted[i].name);
+        if (!found)
+            return 0;
+        memcpy(wanted[i].slot, &found, sizeof found);
+    }
+    return 1;
+}
+
+/* ---- the gate ---- */
+
+static VSFilterGetFrame python_get_frame;
+static VSFilterFree python_free;
+static atomic_int closed;
+static atomic_int inside;
+
+/* Counted in before `closed` is read, and `closed` is set before the count is read: with the
+ * sequentially consistent order of these atomics one of the two sees the other. */
+static int enter(void) {
+    atomic_fetch_add(&inside, 1);
+    if (!atomic_load(&closed))
+        return 1;
+    atomic_fetch_sub(&inside, 1);
+    return 0;
+}
+
+static void leave(void) { atomic_fetch_sub(&inside, 1); }
+
+/* Python hands over its callbacks, before the first node is made. */
+SHARED void animesr_bind(VSFilterGetFrame get_frame, VSFilterFree free_instance) {
+    python_get_frame = get_frame;
+    python_free = free_instance;
+}
+
+SHARED const VSFrame *VS_CC animesr_get_frame(int n, int reason, void *instance, void **frame_data,
+                                              VSFrameContext *context, VSCore *core,
+                                              const VSAPI *vsapi) {
+    if (!enter()) {
+        if (reason != arError)
+            vsapi->setFilterError("Upscale: the Python interpreter is shutting down", context);
+        return NULL;
+    }
+    const VSFrame *frame =
+        python_get_frame(n, reason, instance, frame_data, context, core, vsapi);
+    leave();
+    return frame;
+}
+
+/* After closing, the Python object is left to the end of the process; what it held of VapourSynth
+ * has been given back by then. */
+SHARED void VS_CC animesr_free(void *instance, VSCore *core, const VSAPI *vsapi) {
+    if (enter()) {
+        python_free(instance, core, vsapi);
+        leave();
+    }
+}
+
+/* Let nobody into Python any more and wait until all are out, at most so long. The calls still
+ * inside then. To be called without the GIL, for those inside need it. */
+SHARED int animesr_close(int milliseconds) {
+    atomic_store(&closed, 1);
+    while (atomic_load(&inside) && milliseconds-- > 0)
+        pause_ms();
+    return atomic_load(&inside);
+}
+
+SHARED const char *animesr_version(void) { return ANIMESR_VERSION; }
+
+/* ---- the plugin's functions ---- */
+
+static const char *text_of(PyObject *object, PyObject **held) {
+    *held = object ? py.str(object) : NULL;
+    const char *text = *held ? py.utf8(*held) : NULL;
+    return text ? text : "?";
+}
+
+/* The exception under way, as the function's error. */
+static void report_exception(const char *function, VSMap *out, const VSAPI *vsapi) {
+    PyObject *error = py.raised(), *type = error ? py.type(error) : NULL;
+    PyObject *error_text, *type_text;
+    char message[2048];
+    const char *what = text_of(error, &error_text);
+    const char *kind = text_of(type, &type_text);
+    snprintf(message, sizeof message,
+             "%s: the Python package vsanimesr cannot be used in this host's Python: %s: %s. "
+             "Install it there, or run `vsanimesr doctor`",
+             function, kind, what);
+    vsapi->mapSetError(out, message);
+    PyObject *all[] = {error_text, type_text, type, error};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i])
+            py.decref(all[i]);
+}
+
+static void VS_CC call(const VSMap *in, VSMap *out, void *name, VSCore *core, const VSAPI *vsapi) {
+    const char *function = name;
+    char message[256];
+    if (!find_python() || !py.is_initialized()) {
+        snprintf(message, sizeof message,
+                 "%s: there is no running Python 3.12 or newer in this process, and the filter is "
+                 "written in Python: use vspipe, a previewer or a Python script",
+                 function);
+        vsapi->mapSetError(out, message);
+        return;
+    }
+    if (!enter()) {
+        snprintf(message, sizeof message, "%s: the Python interpreter is shutting down", function);
+        vsapi->mapSetError(out, message);
+        return;
+    }
+    int state = py.ensure();
+    PyObject *module = py.import_module(MODULE);
+    PyObject *done =
+        module ? py.call_method(module, "create", "sKKKK", function, (unsigned long long)(size_t)in,
+                                (unsigned long long)(size_t)out, (unsigned long long)(size_t)core,
+                                (unsigned long long)(size_t)vsapi)
+               : NULL;
+    if (!done)
+        report_exception(function, out, vsapi);
+    else
+        py.decref(done);
+    if (module)
+        py.decref(module);
+    py.release(state);
+    leave();
+}
+
+VS_EXTERNAL_API(void) VapourSynthPluginInit2(VSPlugin *plugin, const VSPLUGINAPI *vspapi);
+
+VS_EXTERNAL_API(void) VapourSynthPluginInit2(VSPlugin *plugin, const VSPLUGINAPI *vspapi) {
+    vspapi->configPlugin("io.github.vapoursynth_animesr", "animesr",
+                         "AnimeSR " ANIMESR_VERSION ": recurrent x4 upscaling of animation",
+                         VS_MAKE_VERSION(0, 1), VAPOURSYNTH_API_VERSION, 0, plugin);
+    /* Defaults and limits: vsanimesr/options.py. A test keeps this line and that file alike. */
+    vspapi->registerFunction("Upscale",
+                             "clip:vnode;"
+                             "model:data:opt;"
+                             "scale:float:opt;"
+                             "backend:data:opt;"
+                             "device:data:opt;"
+                             "precision:data:opt;"
+                             "format:int:opt;"
+                             "block:int:opt;"
+                             "warmup:int:opt;"
+                             "scenes:int:opt;"
+                             "prefetch:int:opt;"
+                             "cache:int:opt;"
+                             "matrix:int:opt;"
+                             "range:int:opt;",
+                             "clip:vnode;", call, "Upscale", plugin);
+    vspapi->registerFunction("Version", "", "any", call, "Version", plugin);
+}
