@@ -41,7 +41,15 @@ def test_a_sound_folder_has_no_fault(folder):
     assert doctor.plugin_fault(folder) == ""
 
 
-def test_no_library(tmp_path):
+def test_a_plugin_from_elsewhere(tmp_path, monkeypatch):
+    with_core(monkeypatch, Core(animesr=SimpleNamespace(Version=lambda: {"version": "1"})))
+    found = doctor.plugin(tmp_path)
+    assert (found.state, found.found) == ("warn", "1 ()")
+    assert found.why.startswith("no library in ")
+
+
+def test_no_library(tmp_path, monkeypatch):
+    with_core(monkeypatch, Core())
     assert doctor.plugin_fault(tmp_path / "nowhere").startswith("no library in ")
     found = doctor.plugin(tmp_path)
     assert (found.state, found.found) == ("fail", "damaged")
@@ -69,7 +77,8 @@ def test_manifests_may_end_lines_as_windows_does(folder):
     assert doctor.plugin_fault(folder) == ""
 
 
-def test_a_truncated_library_shows_the_loaders_words(folder):
+def test_a_truncated_library_shows_the_loaders_words(folder, monkeypatch):
+    with_core(monkeypatch, Core())
     library = folder / f"libanimesr{SUFFIX}"
     library.write_bytes(library.read_bytes()[:40])
     found = doctor.plugin(folder)

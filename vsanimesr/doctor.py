@@ -86,39 +86,50 @@ def plugin(folder: Path) -> Check:
     Args:
         folder: Where VapourSynth looks for the plugin's library.
     """
-    name = "plugin"
-    if fault := plugin_fault(folder):
-        return Check(name=name, state="fail", found="damaged", why=fault, advice=_REINSTALL)
+    name, fault = "plugin", plugin_fault(folder)
+    damaged = Check(name=name, state="fail", found="damaged", why=fault, advice=_REINSTALL)
+    if "killed" in fault:
+        return damaged
     import vapoursynth as vs
 
     core: Any = vs.core
+    if hasattr(core, "animesr"):
+        return _loaded(folder, core, fault)
+    if fault:
+        return damaged
     library = _libraries(folder)[0]
-    if not hasattr(core, "animesr"):
-        try:
-            core.std.LoadPlugin(str(library))
-        except vs.Error as error:
-            return Check(
-                name=name, state="fail", found="not loaded", why=str(error), advice=_REINSTALL
-            )
-        return Check(
-            name=name,
-            state="fail",
-            found="not loaded by itself, though it can be",
-            why=f"{library} loads by hand: this core was made without autoloading",
-            advice="do not disable autoloading",
-        )
-    extra = os.environ.get("VAPOURSYNTH_EXTRA_PLUGIN_PATH", "")
-    copies = [p for p in Path(extra).rglob("*animesr*") if p.suffix in _SUFFIXES] if extra else []
+    try:
+        core.std.LoadPlugin(str(library))
+    except vs.Error as error:
+        why = str(error)
+        return Check(name=name, state="fail", found="not loaded", why=why, advice=_REINSTALL)
+    return Check(
+        name=name,
+        state="fail",
+        found="not loaded by itself, though it can be",
+        why=f"{library} loads by hand: this core was made without autoloading",
+        advice="do not disable autoloading",
+    )
+
+
+def _loaded(folder: Path, core: Any, fault: str) -> Check:  # noqa: ANN401
+    import vapoursynth as vs
+
     try:
         version = core.animesr.Version()
     except vs.Error as error:
-        return Check(name=name, state="fail", found="loaded", why=str(error), advice=_REINSTALL)
+        why = str(error)
+        return Check(name="plugin", state="fail", found="loaded", why=why, advice=_REINSTALL)
     text = {key: _text(value) for key, value in version.items()}
     said = f"{text.pop('version', '?')} ({', '.join(f'{k} {v}' for k, v in text.items())})"
+    if fault:  # it came from elsewhere, and may be another version
+        return Check(name="plugin", state="warn", found=said, why=fault, advice=_REINSTALL)
+    extra = os.environ.get("VAPOURSYNTH_EXTRA_PLUGIN_PATH", "")
+    copies = [p for p in Path(extra).rglob("*animesr*") if p.suffix in _SUFFIXES] if extra else []
     if copies:
         why = f"VAPOURSYNTH_EXTRA_PLUGIN_PATH holds another copy, which is refused: {copies[0]}"
-        return Check(name=name, state="warn", found=said, why=why, advice="remove the copy")
-    return Check(name=name, state="ok", found=said)
+        return Check(name="plugin", state="warn", found=said, why=why, advice="remove the copy")
+    return Check(name="plugin", state="ok", found=said)
 
 
 def plugin_fault(folder: Path) -> str:
