@@ -13,7 +13,7 @@ import av
 import pytest
 import vapoursynth as vs
 
-from vsanimesr.encode import Encoding, job, upscale_file
+from vsanimesr.encode import Encoding, job, source, upscale_file
 from vsanimesr.encode.ffmpeg import Process, find_ffmpeg
 from vsanimesr.encode.source import frame_times
 from vsanimesr.errors import EncodeError, OptionError
@@ -217,11 +217,18 @@ def test_variable_frame_rate_is_kept(variable, tmp_path, name):
 
 def test_the_last_frame_lasts_as_long(variable, tmp_path, monkeypatch):
     monkeypatch.setattr("vsanimesr.encode.source.last_duration", lambda *_: 700)
-    for name in ("out.mkv", "out.mp4"):
-        run(variable, tmp_path / name)
-        with av.open(str(tmp_path / name)) as container:
-            start = 0 if name == "out.mkv" else 500  # MP4 counts from the first frame on
+    mkv, mp4 = tmp_path / "out.mkv", tmp_path / "out.mp4"
+    for path in (mkv, mp4):
+        run(variable, path)
+        with av.open(str(path)) as container:
+            start = 0 if path == mkv else 500  # MP4 counts from the first frame on
             assert container.duration == pytest.approx((1999 + 700 - start) * 1000, abs=1000)
+    monkeypatch.undo()
+    for path in (mkv, mp4):
+        with av.open(str(path)) as container:
+            base = container.streams.video[0].time_base
+        found = source.last_duration(path, 0, int(Fraction(1999, 1000) / base)) * base
+        assert found == pytest.approx(0.7, abs=1e-3)
 
 
 @pytest.mark.parametrize("offset", [0.5, -0.25])

@@ -82,31 +82,36 @@ def open_source(path: Path, track: int) -> Source:
             f"upscale: {path} changes its size or pixel format midway; "
             "cut it at the changes and enlarge the parts"
         )
-    ticks = found["timestamps"]
+    stamps = found["timestamps"]
+    ticks = [stamps] if isinstance(stamps, int) else list(stamps)
     times = frame_times(
-        [ticks] if isinstance(ticks, int) else list(ticks),
+        ticks,
         Fraction(found["timebasenum"], found["timebaseden"]),
         Fraction(clip.fps.numerator, clip.fps.denominator or 1),
-        last_duration(path, track),
+        last_duration(path, track, ticks[-1]) if ticks[-1] != _UNKNOWN else 0,
         str(path),
     )
     return Source(clip=clip, times=times)
 
 
-def last_duration(path: Path, track: int) -> int:
-    """Duration the file states for the last packet of a stream, in stream ticks; 0: none."""
+def last_duration(path: Path, track: int, last: int) -> int:
+    """How long the file says its last frame is shown, in stream ticks; 0: it does not say.
+
+    Args:
+        path: The file.
+        track: The stream's number.
+        last: Start of the last frame in stream ticks.
+    """
     import av
 
     with av.open(str(path)) as container:
         stream = container.streams[track]
-        # Presentation order ends within the last few packets of decoding order.
-        if stream.duration and container.format.name != "avi":
-            end = (stream.start_time or 0) + stream.duration
-            container.seek(end, stream=stream)
-        elif container.duration:
-            container.seek(container.duration + (container.start_time or 0))
-        ends = {p.pts: p.duration or 0 for p in container.demux(stream) if p.pts is not None}
-    return ends[max(ends)] if ends else 0
+        if "mp4" in container.format.name and stream.duration:
+            # Packets' durations are steps of decoding time there; the track's end is exact.
+            return max((stream.start_time or 0) + stream.duration - last, 0)
+        container.seek(last, stream=stream)
+        found = {p.pts: p.duration or 0 for p in container.demux(stream) if p.size}
+    return found.get(last, 0)
 
 
 def frame_times(
