@@ -82,8 +82,8 @@ def upscale_file(
         clip = enlarged(opened.clip, encoding.format, upscale or animesr)
         frames = _frames(clip, source)
         first = next(frames)
-        if kept := [text for prop, text in _HDR.items() if prop in first.props]:
-            report(f"{', '.join(kept)} data of {source.name} is not carried over")
+        if lost := [text for prop, text in _HDR.items() if prop in first.props]:
+            report(f"{', '.join(lost)} data of {source.name} is not carried over")
         command = [
             *(str(ffmpeg), "-hide_banner", "-nostdin", "-nostats", "-loglevel", "error", "-y"),
             *video_input(first, extras.shift),
@@ -102,8 +102,8 @@ def upscale_file(
             process.write(writer.end())
             complaints = process.finish()
         finally:
-            frames.close()
             process.kill()
+            frames.close()
         for line in complaints:
             report(f"ffmpeg: {line}")
         _check_count(part, len(clip))
