@@ -1,260 +1,230 @@
-/* The shared library that VapourSynth needs to have a namespace `animesr`. It holds no filter: a
- * call goes to `create` in vsanimesr/vs/plugin.py, and a frame request to the callback that Python
- * has handed over, as long as the interpreter is alive.
+/* The door through which VapourSynth finds a filter written in Python.
  *
- * Nothing here links against Python, so that one binary serves every version and a host without
- * Python can still load it. The interpreter is found in the process instead:
- *   - POSIX: by dlsym. vspipe and other VSScript hosts open libpython with RTLD_GLOBAL (VapourSynth
- *     R81), a Python host has it in the executable or among its libraries. It must be so, as
- *     extension modules such as numpy's look their Python symbols up in the same scope.
- *   - Windows: by asking every loaded module, python3.dll and python3XX.dll among them.
- * Only functions of the stable ABI are used. */
-
-#ifndef _WIN32
-#define _GNU_SOURCE /* RTLD_DEFAULT */
-#endif
-
+ * VapourSynth registers a namespace only from a shared library. This one registers the plugin's
+ * functions and, when one is called, asks the process for its CPython, imports
+ * `vsanimesr.vs.plugin` and calls `create` there. Nothing is linked against Python: vspipe and
+ * other hosts load libpython themselves, with its symbols visible to all (VSScript does, so that
+ * Python's own extension modules resolve), and a Python host brings it along.
+ *
+ * It also stands between VapourSynth's worker threads and the Python callbacks: once the
+ * interpreter shuts down, nothing may enter it any more, or the host would crash.
+ */
 #include <stdatomic.h>
-#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <VapourSynth4.h>
-
 #ifdef _WIN32
-#define PSAPI_VERSION 2 /* EnumProcessModules from kernel32 */
 #include <windows.h>
+/* K32EnumProcessModules lives in kernel32 itself since Windows 7. */
 #include <psapi.h>
+#define SHARED __declspec(dllexport)
+static void pause_ms(void) { Sleep(1); }
 #else
 #include <dlfcn.h>
 #include <time.h>
+#define SHARED __attribute__((visibility("default")))
+static void pause_ms(void) { nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); }
 #endif
+
+#include "VapourSynth4.h"
 
 #ifndef ANIMESR_VERSION
-#error "compile with -DANIMESR_VERSION=\"1.2.3\", as hatch_build.py does"
-#endif
-#ifndef ANIMESR_VERSION_NUMBER
-#error "compile with -DANIMESR_VERSION_NUMBER=VS_MAKE_VERSION(1,2), as hatch_build.py does"
+#define ANIMESR_VERSION "unknown"
 #endif
 
-/* ---- The Python in this process ---- */
+#define MODULE "vsanimesr.vs.plugin"
 
-typedef struct PyObject PyObject;
+/* ---- CPython, found in the process; stable ABI only ---- */
 
-#define PYTHON_FUNCTIONS(X)                                                            \
-    X(int, Py_IsInitialized, (void))                                                   \
-    X(int, PyGILState_Ensure, (void))                                                  \
-    X(void, PyGILState_Release, (int))                                                 \
-    X(PyObject *, PyImport_ImportModule, (const char *))                               \
-    X(PyObject *, PyObject_CallMethod, (PyObject *, const char *, const char *, ...))  \
-    X(PyObject *, PyErr_GetRaisedException, (void)) /* Python 3.12 */                  \
-    X(void, PyErr_Clear, (void))                                                       \
-    X(PyObject *, PyObject_Type, (PyObject *))                                         \
-    X(PyObject *, PyObject_GetAttrString, (PyObject *, const char *))                  \
-    X(PyObject *, PyObject_Str, (PyObject *))                                          \
-    X(const char *, PyUnicode_AsUTF8AndSize, (PyObject *, ptrdiff_t *))                \
-    X(void, Py_DecRef, (PyObject *)) /* takes NULL */
+typedef void PyObject;
 
-typedef struct Python {
-#define DECLARE(result, name, arguments) result (*name) arguments;
-    PYTHON_FUNCTIONS(DECLARE)
-#undef DECLARE
-} Python;
+static struct {
+    int (*is_initialized)(void);
+    int (*ensure)(void);
+    void (*release)(int);
+    PyObject *(*import_module)(const char *);
+    PyObject *(*call_method)(PyObject *, const char *, const char *, ...);
+    PyObject *(*raised)(void);
+    PyObject *(*type)(PyObject *);
+    PyObject *(*str)(PyObject *);
+    const char *(*utf8)(PyObject *);
+    void (*decref)(PyObject *);
+} py;
 
-static void *find_symbol(const char *name) {
 #ifdef _WIN32
-    HMODULE modules[4096];
+static void *symbol(const char *name) {
+    HMODULE modules[1024];
     DWORD bytes = 0;
-    if (!EnumProcessModules(GetCurrentProcess(), modules, sizeof modules, &bytes))
+    if (!K32EnumProcessModules(GetCurrentProcess(), modules, sizeof modules, &bytes))
         return NULL;
-    size_t count = (bytes < sizeof modules ? bytes : sizeof modules) / sizeof *modules;
+    size_t count = bytes / sizeof *modules;
+    if (count > sizeof modules / sizeof *modules)
+        count = sizeof modules / sizeof *modules;
     for (size_t i = 0; i < count; i++) {
         FARPROC found = GetProcAddress(modules[i], name);
         if (found)
             return (void *)found;
     }
     return NULL;
+}
 #else
-    return dlsym(RTLD_DEFAULT, name);
+static void *symbol(const char *name) { return dlsym(RTLD_DEFAULT, name); }
 #endif
+
+/* Whether all of CPython that is needed here is in the process. Calling it twice at once is
+ * harmless: both find the same. */
+static int find_python(void) {
+    const struct {
+        void *slot;
+        const char *name;
+    } wanted[] = {
+        {&py.is_initialized, "Py_IsInitialized"},
+        {&py.release, "PyGILState_Release"},
+        {&py.import_module, "PyImport_ImportModule"},
+        {&py.call_method, "PyObject_CallMethod"},
+        {&py.raised, "PyErr_GetRaisedException"}, /* since 3.12, the oldest supported */
+        {&py.type, "PyObject_Type"},
+        {&py.str, "PyObject_Str"},
+        {&py.utf8, "PyUnicode_AsUTF8AndSize"},
+        {&py.decref, "Py_DecRef"},
+        {&py.ensure, "PyGILState_Ensure"},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        void *found = symbol(wanted[i].name);
+        if (!found)
+            return 0;
+        memcpy(wanted[i].slot, &found, sizeof found);
+    }
+    return 1;
 }
 
-/* False if the process has no running Python 3.12 or later. */
-static bool find_python(Python *py) {
-    void *found;
-#define FIND(result, name, arguments)              \
-    if (!(found = find_symbol(#name)))             \
-        return false;                              \
-    memcpy(&py->name, &found, sizeof found); /* ISO C has no cast from data to function pointer */
-    PYTHON_FUNCTIONS(FIND)
-#undef FIND
-    return py->Py_IsInitialized();
-}
+/* ---- the gate ---- */
 
-/* Appends what text of the object there is; the caller owns the reference still. */
-static void append_text(const Python *py, PyObject *text, char *to, size_t size) {
-    const char *utf8 = text ? py->PyUnicode_AsUTF8AndSize(text, NULL) : NULL;
-    if (!utf8)
-        py->PyErr_Clear();
-    size_t used = strlen(to);
-    snprintf(to + used, size - used, "%s", utf8 ? utf8 : "?");
-}
+static VSFilterGetFrame python_get_frame;
+static VSFilterFree python_free;
+static atomic_int closed;
+static atomic_int inside;
 
-/* Takes the raised exception away and writes it as "ImportError: No module named ...". */
-static void describe_exception(const Python *py, char *to, size_t size) {
-    *to = '\0';
-    PyObject *error = py->PyErr_GetRaisedException();
-    if (!error)
-        return;
-    PyObject *type = py->PyObject_Type(error);
-    PyObject *name = type ? py->PyObject_GetAttrString(type, "__name__") : NULL;
-    PyObject *text = py->PyObject_Str(error);
-    append_text(py, name, to, size);
-    snprintf(to + strlen(to), size - strlen(to), ": ");
-    append_text(py, text, to, size);
-    py->Py_DecRef(text);
-    py->Py_DecRef(name);
-    py->Py_DecRef(type);
-    py->Py_DecRef(error);
-}
-
-/* ---- The gate: no callback enters an interpreter that shuts down ----
- *
- * A host may free its nodes, or wait for its last frames, after Python has been finalised; to enter
- * a ctypes callback then would crash it. */
-
-static _Atomic(VSFilterGetFrame) python_get_frame;
-static _Atomic(VSFilterFree) python_free;
-static atomic_int inside; /* threads that are in Python, or about to find the gate closed */
-static atomic_bool closed;
-
-static const char SHUTTING_DOWN[] = "the Python interpreter is shutting down";
-
-/* Counts first and asks afterwards: whoever closes the gate either is seen here, or sees us. Both
- * sides need the sequential consistency that C11 atomics have by default. */
-static bool enter(void) {
+/* Counted in before `closed` is read, and `closed` is set before the count is read: with the
+ * sequentially consistent order of these atomics one of the two sees the other. */
+static int enter(void) {
     atomic_fetch_add(&inside, 1);
     if (!atomic_load(&closed))
-        return true;
+        return 1;
     atomic_fetch_sub(&inside, 1);
-    return false;
+    return 0;
 }
 
-static void leave(void) {
-    atomic_fetch_sub(&inside, 1);
+static void leave(void) { atomic_fetch_sub(&inside, 1); }
+
+/* Python hands over its callbacks, before the first node is made. */
+SHARED void animesr_bind(VSFilterGetFrame get_frame, VSFilterFree free_instance) {
+    python_get_frame = get_frame;
+    python_free = free_instance;
 }
 
-static void sleep_millisecond(void) {
-#ifdef _WIN32
-    Sleep(1);
-#else
-    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-#endif
-}
-
-/* Python hands its two callbacks over, once, before it creates its first node. */
-VS_EXTERNAL_API(void) animesr_bind(VSFilterGetFrame get_frame, VSFilterFree free_node) {
-    atomic_store(&python_get_frame, get_frame);
-    atomic_store(&python_free, free_node);
-}
-
-/* The VSFilterGetFrame of every node. */
-VS_EXTERNAL_API(const VSFrame *) animesr_get_frame(
-    int n, int activation, void *instance, void **frame_data, VSFrameContext *context, VSCore *core,
-    const VSAPI *vsapi) {
+SHARED const VSFrame *VS_CC animesr_get_frame(int n, int reason, void *instance, void **frame_data,
+                                              VSFrameContext *context, VSCore *core,
+                                              const VSAPI *vsapi) {
     if (!enter()) {
-        if (activation != arError) {
-            char message[80];
-            snprintf(message, sizeof message, "Upscale: %s", SHUTTING_DOWN);
-            vsapi->setFilterError(message, context);
-        }
+        if (reason != arError)
+            vsapi->setFilterError("Upscale: the Python interpreter is shutting down", context);
         return NULL;
     }
-    const VSFrame *frame = atomic_load(&python_get_frame)(
-        n, activation, instance, frame_data, context, core, vsapi);
+    const VSFrame *frame =
+        python_get_frame(n, reason, instance, frame_data, context, core, vsapi);
     leave();
     return frame;
 }
 
-/* The VSFilterFree of every node. Once the gate is closed the instance, a Python object, is leaked
- * on purpose: the process ends, and Python has released the nodes that the instance held. */
-VS_EXTERNAL_API(void) animesr_free(void *instance, VSCore *core, const VSAPI *vsapi) {
-    if (!enter())
-        return;
-    atomic_load(&python_free)(instance, core, vsapi);
-    leave();
+/* After closing, the Python object is left to the end of the process; what it held of VapourSynth
+ * has been given back by then. */
+SHARED void VS_CC animesr_free(void *instance, VSCore *core, const VSAPI *vsapi) {
+    if (enter()) {
+        python_free(instance, core, vsapi);
+        leave();
+    }
 }
 
-/* Lets nobody in any more, and waits until everybody is out or the time is over. To be called
- * without the GIL, which those inside need to get out. Gives the number of those still inside. */
-VS_EXTERNAL_API(int) animesr_close(int milliseconds) {
-    atomic_store(&closed, true);
-    for (; atomic_load(&inside) && milliseconds > 0; milliseconds--)
-        sleep_millisecond();
+/* Let nobody into Python any more and wait until all are out, at most so long. The calls still
+ * inside then. To be called without the GIL, for those inside need it. */
+SHARED int animesr_close(int milliseconds) {
+    atomic_store(&closed, 1);
+    while (atomic_load(&inside) && milliseconds-- > 0)
+        pause_ms();
     return atomic_load(&inside);
 }
 
-VS_EXTERNAL_API(const char *) animesr_version(void) {
-    return ANIMESR_VERSION;
+SHARED const char *animesr_version(void) { return ANIMESR_VERSION; }
+
+/* ---- the plugin's functions ---- */
+
+static const char *text_of(PyObject *object, PyObject **held) {
+    *held = object ? py.str(object) : NULL;
+    const char *text = *held ? py.utf8(*held) : NULL;
+    return text ? text : "?";
 }
 
-/* ---- The functions of the namespace ---- */
+/* The exception under way, as the function's error. */
+static void report_exception(const char *function, VSMap *out, const VSAPI *vsapi) {
+    PyObject *error = py.raised(), *type = error ? py.type(error) : NULL;
+    PyObject *error_text, *type_text;
+    char message[2048];
+    const char *what = text_of(error, &error_text);
+    const char *kind = text_of(type, &type_text);
+    snprintf(message, sizeof message,
+             "%s: the Python package vsanimesr cannot be used in this host's Python: %s: %s. "
+             "Install it there, or run `vsanimesr doctor`",
+             function, kind, what);
+    vsapi->mapSetError(out, message);
+    PyObject *all[] = {error_text, type_text, type, error};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i])
+            py.decref(all[i]);
+}
 
-static void call_python(
-    const char *function, const VSMap *in, VSMap *out, VSCore *core, const VSAPI *vsapi,
-    char *error, size_t size) {
-    Python py;
-    if (!find_python(&py)) {
-        snprintf(error, size,
-                 "no running Python in this process, wanted Python 3.12 or later: use vspipe, "
-                 "another host of VapourSynth scripts, or Python itself");
+static void VS_CC call(const VSMap *in, VSMap *out, void *name, VSCore *core, const VSAPI *vsapi) {
+    const char *function = name;
+    char message[256];
+    if (!find_python() || !py.is_initialized()) {
+        snprintf(message, sizeof message,
+                 "%s: there is no running Python 3.12 or newer in this process, and the filter is "
+                 "written in Python: use vspipe, a previewer or a Python script",
+                 function);
+        vsapi->mapSetError(out, message);
         return;
     }
-    int state = py.PyGILState_Ensure();
-    PyObject *result = NULL;
-    PyObject *module = py.PyImport_ImportModule("vsanimesr.vs.plugin");
-    bool imported = module;
-    if (imported)
-        result = py.PyObject_CallMethod(
-            module, "create", "sKKKK", function, (unsigned long long)(uintptr_t)in,
-            (unsigned long long)(uintptr_t)out, (unsigned long long)(uintptr_t)core,
-            (unsigned long long)(uintptr_t)vsapi);
-    if (!result) {
-        char text[1024];
-        describe_exception(&py, text, sizeof text);
-        snprintf(error, size, "%s: %s; wanted vapoursynth-animesr whole in the Python that runs "
-                 "here: install it again, or ask `python -m vsanimesr doctor`",
-                 imported ? "vsanimesr failed" : "vsanimesr cannot be imported", text);
+    if (!enter()) {
+        snprintf(message, sizeof message, "%s: the Python interpreter is shutting down", function);
+        vsapi->mapSetError(out, message);
+        return;
     }
-    py.Py_DecRef(result);
-    py.Py_DecRef(module);
-    py.PyGILState_Release(state);
+    int state = py.ensure();
+    PyObject *module = py.import_module(MODULE);
+    PyObject *done =
+        module ? py.call_method(module, "create", "sKKKK", function, (unsigned long long)(size_t)in,
+                                (unsigned long long)(size_t)out, (unsigned long long)(size_t)core,
+                                (unsigned long long)(size_t)vsapi)
+               : NULL;
+    if (!done)
+        report_exception(function, out, vsapi);
+    else
+        py.decref(done);
+    if (module)
+        py.decref(module);
+    py.release(state);
+    leave();
 }
 
-/* `create` sets result or error itself; what is set here is why it could not be called. */
-static void VS_CC call(
-    const VSMap *in, VSMap *out, void *function, VSCore *core, const VSAPI *vsapi) {
-    char error[1536] = "";
-    if (enter()) {
-        call_python(function, in, out, core, vsapi, error, sizeof error);
-        leave();
-    } else {
-        snprintf(error, sizeof error, "%s", SHUTTING_DOWN);
-    }
-    if (*error) {
-        char message[1600];
-        snprintf(message, sizeof message, "%s: %s", (const char *)function, error);
-        vsapi->mapSetError(out, message);
-    }
-}
+VS_EXTERNAL_API(void) VapourSynthPluginInit2(VSPlugin *plugin, const VSPLUGINAPI *vspapi);
 
 VS_EXTERNAL_API(void) VapourSynthPluginInit2(VSPlugin *plugin, const VSPLUGINAPI *vspapi) {
-    static char upscale[] = "Upscale", version[] = "Version";
     vspapi->configPlugin("io.github.vapoursynth_animesr", "animesr",
-                         "AnimeSR: recurrent upscaling of animation video", ANIMESR_VERSION_NUMBER,
-                         VAPOURSYNTH_API_VERSION, 0, plugin);
-    /* The options and their order are those of `Options` in vsanimesr/options.py. */
-    vspapi->registerFunction(upscale,
+                         "AnimeSR " ANIMESR_VERSION ": recurrent x4 upscaling of animation",
+                         VS_MAKE_VERSION(0, 1), VAPOURSYNTH_API_VERSION, 0, plugin);
+    /* Defaults and limits: vsanimesr/options.py. A test keeps this line and that file alike. */
+    vspapi->registerFunction("Upscale",
                              "clip:vnode;"
                              "model:data:opt;"
                              "scale:float:opt;"
@@ -269,7 +239,6 @@ VS_EXTERNAL_API(void) VapourSynthPluginInit2(VSPlugin *plugin, const VSPLUGINAPI
                              "cache:int:opt;"
                              "matrix:int:opt;"
                              "range:int:opt;",
-                             "clip:vnode;", call, upscale, plugin);
-    /* "any", as the keys depend on the backends that are installed. */
-    vspapi->registerFunction(version, "", "any", call, version, plugin);
+                             "clip:vnode;", call, "Upscale", plugin);
+    vspapi->registerFunction("Version", "", "any", call, "Version", plugin);
 }
