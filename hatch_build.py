@@ -7,11 +7,11 @@ VapourSynth's headers come with its wheel, another build dependency.
 
 import os
 import platform
-import re
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -47,17 +47,20 @@ class PluginBuildHook(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """See hatchling's build hook interface."""
         target = choose(os.environ.get("VSANIMESR_TARGET") or this_platform())
-        out = Path(self.root, "build", target.tag)
-        out.mkdir(parents=True, exist_ok=True)
-        library = compile_shim(Path(self.root), out / target.library, target)
-        manifest = out / "manifest.vs"
-        stem = target.library.rpartition(".")[0]
-        manifest.write_text(f"[VapourSynth Manifest V1]\n{stem}\n")
+        self.folder = TemporaryDirectory(prefix="vsanimesr-")  # builds may run side by side
+        library = Path(self.folder.name, target.library)
+        compile_shim(Path(self.root, "native", "animesr.c"), library, target, self.metadata.version)
+        manifest = library.with_name("manifest.vs")
+        manifest.write_text(f"[VapourSynth Manifest V1]\n{library.stem}\n", encoding="ascii")
         files = {str(path): f"{PLUGIN_FOLDER}/{path.name}" for path in (library, manifest)}
         build_data["force_include"].update(files)
-        build_data["force_include_editable"] = files
+        build_data["force_include_editable"].update(files)
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{target.tag}"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """See hatchling's build hook interface: the wheel is written, its parts can go."""
+        self.folder.cleanup()
 
 
 def this_platform() -> str:
@@ -81,28 +84,27 @@ def choose(key: str) -> Target:
     return TARGETS[key]
 
 
-def compile_shim(root: Path, library: Path, target: Target) -> Path:
-    """Compile native/animesr.c into `library`.
+def compile_shim(source: Path, library: Path, target: Target, version: str) -> None:
+    """Compile the C file `source` into `library`, which tells `version`.
 
     Raises:
         RuntimeError: The compiler failed; with what it printed.
     """
     import vapoursynth
 
-    init = (root / "vsanimesr" / "__init__.py").read_text()
-    found = re.search(r'__version__ = "(.+)"', init)
-    version = found.group(1) if found else "unknown"
+    major, minor, *_ = version.split(".")
     command = [sys.executable, "-m", "ziglang", "cc", "-target", target.zig, "-shared", "-fPIC"]
-    command += ["-std=gnu11"]
-    command += ["-D_GNU_SOURCE", f'-DANIMESR_VERSION="{version}"', "-O2", "-s"]
+    command += ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-s"]
     command += ["-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
-    command += ["-I", vapoursynth.get_include(), str(root / "native" / "animesr.c")]
-    command += ["-o", str(library)]
+    command += [f'-DANIMESR_VERSION="{version}"']
+    command += [f"-DANIMESR_VERSION_NUMBER=VS_MAKE_VERSION({major},{minor})"]
+    command += ["-isystem", vapoursynth.get_include(), str(source), "-o", str(library)]
     if "linux" in target.zig:
         command.append("-ldl")  # before glibc 2.34 dlsym lies there
+    if "macos" in target.zig:  # otherwise the library carries the folder it was built in
+        command.append(f"-Wl,-install_name,@rpath/{library.name}")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode or not library.is_file():
         raise RuntimeError(
-            f"compiling native/animesr.c for {target.zig} failed:\n{done.stdout}{done.stderr}"
+            f"compiling {source.name} for {target.zig} failed:\n{done.stdout}{done.stderr}"
         )
-    return library

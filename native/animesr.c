@@ -29,8 +29,8 @@ static void pause_ms(void) { nanosleep(&(struct timespec){.tv_nsec = 1000000}, N
 
 #include "VapourSynth4.h"
 
-#ifndef ANIMESR_VERSION
-#define ANIMESR_VERSION "unknown"
+#if !defined ANIMESR_VERSION || !defined ANIMESR_VERSION_NUMBER
+#error "compile with ANIMESR_VERSION and ANIMESR_VERSION_NUMBER defined, as hatch_build.py does"
 #endif
 
 #define MODULE "vsanimesr.vs.plugin"
@@ -46,9 +46,11 @@ static struct {
     PyObject *(*import_module)(const char *);
     PyObject *(*call_method)(PyObject *, const char *, const char *, ...);
     PyObject *(*raised)(void);
+    void (*clear)(void);
     PyObject *(*type)(PyObject *);
+    PyObject *(*attribute)(PyObject *, const char *);
     PyObject *(*str)(PyObject *);
-    const char *(*utf8)(PyObject *);
+    const char *(*utf8)(PyObject *, ptrdiff_t *);
     void (*decref)(PyObject *);
 } py;
 
@@ -84,7 +86,9 @@ static int find_python(void) {
         {&py.import_module, "PyImport_ImportModule"},
         {&py.call_method, "PyObject_CallMethod"},
         {&py.raised, "PyErr_GetRaisedException"}, /* since 3.12, the oldest supported */
+        {&py.clear, "PyErr_Clear"},
         {&py.type, "PyObject_Type"},
+        {&py.attribute, "PyObject_GetAttrString"},
         {&py.str, "PyObject_Str"},
         {&py.utf8, "PyUnicode_AsUTF8AndSize"},
         {&py.decref, "Py_DecRef"},
@@ -160,25 +164,28 @@ SHARED const char *animesr_version(void) { return ANIMESR_VERSION; }
 
 /* ---- the plugin's functions ---- */
 
-static const char *text_of(PyObject *object, PyObject **held) {
-    *held = object ? py.str(object) : NULL;
-    const char *text = *held ? py.utf8(*held) : NULL;
+/* The text of a str, which lives as long as that. */
+static const char *text_of(PyObject *str) {
+    const char *text = str ? py.utf8(str, NULL) : NULL;
+    if (!text)
+        py.clear(); /* an exception without text shall not stay behind */
     return text ? text : "?";
 }
 
 /* The exception under way, as the function's error. */
 static void report_exception(const char *function, VSMap *out, const VSAPI *vsapi) {
     PyObject *error = py.raised(), *type = error ? py.type(error) : NULL;
-    PyObject *error_text, *type_text;
+    PyObject *type_name = type ? py.attribute(type, "__name__") : NULL;
+    const char *kind = text_of(type_name);
+    PyObject *error_text = error ? py.str(error) : NULL;
+    const char *what = text_of(error_text);
     char message[2048];
-    const char *what = text_of(error, &error_text);
-    const char *kind = text_of(type, &type_text);
     snprintf(message, sizeof message,
              "%s: the Python package vsanimesr cannot be used in this host's Python: %s: %s. "
              "Install it there, or run `vsanimesr doctor`",
              function, kind, what);
     vsapi->mapSetError(out, message);
-    PyObject *all[] = {error_text, type_text, type, error};
+    PyObject *all[] = {error_text, type_name, type, error};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i])
             py.decref(all[i]);
@@ -222,7 +229,7 @@ VS_EXTERNAL_API(void) VapourSynthPluginInit2(VSPlugin *plugin, const VSPLUGINAPI
 VS_EXTERNAL_API(void) VapourSynthPluginInit2(VSPlugin *plugin, const VSPLUGINAPI *vspapi) {
     vspapi->configPlugin("io.github.vapoursynth_animesr", "animesr",
                          "AnimeSR " ANIMESR_VERSION ": recurrent x4 upscaling of animation",
-                         VS_MAKE_VERSION(0, 1), VAPOURSYNTH_API_VERSION, 0, plugin);
+                         ANIMESR_VERSION_NUMBER, VAPOURSYNTH_API_VERSION, 0, plugin);
     /* Defaults and limits: vsanimesr/options.py. A test keeps this line and that file alike. */
     vspapi->registerFunction("Upscale",
                              "clip:vnode;"
