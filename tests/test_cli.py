@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from vsanimesr import __version__, doctor, encode, weights
-from vsanimesr.cli import FILTER_HELP, main
+from vsanimesr.cli import OWN, main
 from vsanimesr.doctor import Check
 from vsanimesr.encode import FORMATS, Encoding
 from vsanimesr.errors import EncodeError, WeightsError
@@ -36,7 +36,7 @@ def test_defaults_are_those_of_the_library(job, capsys):
     assert call["encoding"] == Encoding()
     assert call["overwrite"] is False
     options = call["upscale"].keywords
-    assert options == {"detect": False} | {
+    assert options == {"detect": True} | {
         name: defaults()[name] for name in options if name != "detect"
     }
     out, err = capsys.readouterr()
@@ -47,14 +47,14 @@ def test_defaults_are_those_of_the_library(job, capsys):
 def test_every_choice_arrives(job):
     words = "--overwrite --encoder x264 --crf 12.5 --preset slow --format yuv444p10 --model v1"
     words += " --scale 2 --backend torch --device cpu --precision fp32 --block 0 --warmup 4"
-    words += " --scenes 0 --cache 9 --matrix 1 --range 1"
+    words += " --scenes 0 --prefetch 3 --cache 9 --matrix 1 --range 1"
     assert main(["upscale", "in.mkv", "out.mkv", *words.split()]) == 0
     (call,) = job
     assert call["overwrite"] is True
     assert call["encoding"] == Encoding(encoder="x264", crf=12.5, preset="slow", format="yuv444p10")
     assert call["upscale"].keywords == {
         **{"model": "v1", "scale": 2.0, "backend": "torch", "device": "cpu", "precision": "fp32"},
-        **{"block": 0, "warmup": 4, "scenes": 0, "cache": 9, "matrix": 1, "range": 1},
+        **{"block": 0, "warmup": 4, "scenes": 0, "prefetch": 3, "cache": 9, "matrix": 1, "range": 1},
         "detect": False,
     }
 
@@ -73,7 +73,7 @@ def test_help_states_the_defaults_of_the_code(capsys):
         main(["upscale", "--help"])
     assert status.value.code == 0
     said = " ".join(capsys.readouterr().out.split())
-    for name in FILTER_HELP:
+    for name in defaults().keys() - set(OWN):
         assert f"(default: {defaults()[name]})" in said
     assert all(name in said for name in FORMATS)
     assert "(18 for x265, 16 for x264)" in said

@@ -601,3 +601,19 @@ def test_relative_paths(variable, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run(variable, Path("out.mkv"))
     assert (tmp_path / "out.mkv").is_file()
+
+
+@pytest.mark.parametrize("format", [vs.RGB24, vs.RGBS, vs.YUV420P8, vs.YUV420P10, vs.GRAYH])
+def test_scenes_are_found_in_every_format(format):
+    from vsanimesr.encode.enlarge import marked
+
+    parts = [
+        vs.core.std.BlankClip(None, 64, 48, vs.RGBS, length=5, color=[level] * 3)
+        for level in (0.1, 0.8, 0.3)
+    ]
+    clip = vs.core.std.Splice(parts)
+    if format != vs.RGBS:
+        rgb = vs.core.get_video_format(format).color_family == vs.RGB
+        clip = clip.resize.Bicubic(format=format, **({} if rgb else {"matrix": 1}))
+    found = [t for t, frame in enumerate(marked(clip).frames()) if frame.props["_SceneChangePrev"]]
+    assert set(found) - {0} == {5, 10}

@@ -19,25 +19,13 @@ from typing import TYPE_CHECKING, Any
 from vsanimesr import __version__
 from vsanimesr.errors import VsAnimeSRError
 from vsanimesr.models import RELEASES
-from vsanimesr.options import BACKENDS, PRECISIONS, defaults
+from vsanimesr.options import defaults, meanings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
 DETECT = "detect"
-# What each argument of the filter means; names and defaults come from `Options`.
-FILTER_HELP = {
-    "model": f"{', '.join(RELEASES)}, or a .pth or .safetensors file",
-    "scale": "enlargement, at most 4",
-    "backend": f"auto, {', '.join(BACKENDS)}",
-    "device": "auto, cpu, cuda or cuda:N",
-    "precision": f"auto, {', '.join(PRECISIONS)}",
-    "block": "frames between fixed restarts of the recurrence; 0: never",
-    "warmup": "steps run before a block's first frame",
-    "cache": "memory for kept states and frames, in MB",
-    "matrix": "number of the source's matrix (H.273); -1: by its tags, else by its size",
-    "range": "range of the source: 1 full, 0 limited; -1: by its tags",
-}
+OWN = ("format", "scenes")  # arguments of the filter that mean something else here
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -108,15 +96,18 @@ def _add_upscale(parser: argparse.ArgumentParser) -> None:
         help="replace OUT if it exists",
     )
     network = parser.add_argument_group("network")
-    for name, text in FILTER_HELP.items():
-        value = defaults()[name]
-        network.add_argument(f"--{name}", type=type(value), default=value, help=text)
+    for name, meaning in meanings().items():
+        if name not in OWN:
+            value = defaults()[name]
+            network.add_argument(
+                f"--{name}", type=type(value), default=value, help=meaning.replace("`", "")
+            )
     network.add_argument(
         "--scenes",
         choices=("0", "1", DETECT),
-        default=str(defaults()["scenes"]),
-        help="start anew at scene changes: 0 never, 1 at marked ones (a file marks none), "
-        f"{DETECT}: find them with the plugin scd",
+        default=DETECT,
+        help=f"start anew at scene changes: {DETECT} finds them, 1 takes those marked by the "
+        "decoder, 0 ignores them",
     )
     video = parser.add_argument_group("video")
     default = Encoding()
@@ -141,7 +132,8 @@ def _add_upscale(parser: argparse.ArgumentParser) -> None:
 def _upscale(chosen: argparse.Namespace) -> int:
     from vsanimesr.encode import Encoding, animesr, upscale_file
 
-    options: dict[str, Any] = {name: getattr(chosen, name) for name in FILTER_HELP}
+    named = vars(chosen)
+    options: dict[str, Any] = {name: named[name] for name in defaults() if name not in OWN}
     detect = chosen.scenes == DETECT
     options["scenes"] = 1 if detect else int(chosen.scenes)
     encoding = Encoding(

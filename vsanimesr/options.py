@@ -1,9 +1,9 @@
-"""The arguments of `Upscale`: their types, defaults and limits, stated once.
+"""The arguments of `Upscale`: types, defaults, limits and what they mean, stated once.
 
 The plugin, the command line and the README's table all read them from here.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from vsanimesr.errors import OptionError
@@ -13,43 +13,46 @@ PRECISIONS = ("fp32", "fp16", "bf16")
 MATRICES = (1, 4, 5, 6, 7, 8, 9, 10)  # 709, FCC, 470BG, 170M, 240M, YCgCo, 2020 (both)
 
 
+def _option(default: Any, meaning: str) -> Any:  # noqa: ANN401 - the field has the type
+    return field(default=default, metadata={"meaning": meaning})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a user can choose; the clip itself is not part of it."""
+    """What a user can choose; the clip itself is not part of it.
 
-    model: str = "v2"
-    """`v1`, `v2`, or the path of a `.pth` or `.safetensors` file of this architecture."""
-    scale: float = 4.0
-    """Enlargement; below 4 the result is resized down (antialiased) to an even size."""
-    backend: str = "auto"
-    """`auto` or `torch`."""
-    device: str = "auto"
-    """`auto` (CUDA when there is one), `cpu`, `cuda` or `cuda:N`."""
-    precision: str = "auto"
-    """`auto`, `fp32`, `fp16`, `bf16`; with bf16 the image and the state stay in 32 bits."""
-    format: int = 0
-    """VapourSynth format id of the result; 0: the clip's own."""
-    block: int = 240
-    """Frames between fixed restarts of the recurrence; 0: never."""
-    warmup: int = 24
-    """Steps run before a block's first frame."""
-    scenes: int = 1
-    """1: start anew at `_SceneChangePrev` / `_SceneChangeNext`; 0: ignore them."""
-    prefetch: int = -1
-    """Source frames requested ahead for a one-at-a-time consumer; -1: one per core thread."""
-    cache: int = 1024
-    """Memory for kept states and source frames, in MB, on the device."""
-    matrix: int = -1
-    """Matrix of a YUV clip (`vs.MatrixCoefficients`); -1: by `_Matrix`, else by resolution."""
-    range: int = -1
-    """Range of the clip: 1 full, 0 limited; -1: by `_Range`, else full for RGB only."""
+    Raises:
+        OptionError: A value outside its limits.
+    """
+
+    model: str = _option("v2", "`v1`, `v2`, or a `.pth` or `.safetensors` file of this network")
+    scale: float = _option(
+        4.0, "enlargement, at most 4; below, the result is resized down (antialiased) to even sizes"
+    )
+    backend: str = _option("auto", "`auto` or `torch`")
+    device: str = _option("auto", "`auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`")
+    precision: str = _option(
+        "auto",
+        "`fp32`, `fp16`, `bf16`, or `auto`: the fastest that keeps 50 dB to fp32 on the device",
+    )
+    format: int = _option(0, "format of the result, such as `vs.YUV420P10`; 0: that of the clip")
+    block: int = _option(240, "frames between fixed restarts of the recurrence; 0: never")
+    warmup: int = _option(24, "steps run before the first frame of a block")
+    scenes: int = _option(
+        1, "1: start anew at `_SceneChangePrev` and `_SceneChangeNext`; 0: ignore them"
+    )
+    prefetch: int = _option(
+        -1, "source frames asked for ahead when frames are asked for one by one; -1: one a thread"
+    )
+    cache: int = _option(1024, "MB for kept states and source frames, on the device")
+    matrix: int = _option(
+        -1, "matrix of the clip (`vs.MatrixCoefficients`); -1: by `_Matrix`, else by its size"
+    )
+    range: int = _option(
+        -1, "range of the clip: 1 full, 0 limited; -1: by `_Range`, else full for RGB only"
+    )
 
     def __post_init__(self) -> None:
-        """Check every value.
-
-        Raises:
-            OptionError: A value outside its limits.
-        """
         if not 0 < self.scale <= 4:
             raise OptionError(f"scale={self.scale:g}, wanted more than 0 and at most 4")
         _one_of("backend", self.backend, ("auto", *BACKENDS))
@@ -75,4 +78,16 @@ def _at_least(name: str, value: int, least: int) -> None:
 
 def defaults() -> dict[str, Any]:
     """Name and default of every option, in the order of the filter's arguments."""
-    return {field.name: field.default for field in fields(Options)}
+    return {option.name: option.default for option in fields(Options)}
+
+
+def meanings() -> dict[str, str]:
+    """Name and meaning of every option, in Markdown."""
+    return {option.name: option.metadata["meaning"] for option in fields(Options)}
+
+
+def table() -> str:
+    """The options as a Markdown table."""
+    rows = ["| argument | default | meaning |", "|---|---|---|"]
+    rows += [f"| `{k}` | `{v!r}` | {meanings()[k]} |" for k, v in defaults().items()]
+    return "\n".join(rows)

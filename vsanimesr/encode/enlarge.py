@@ -48,8 +48,23 @@ def animesr(
                 "upscale: the detector of scene changes is not there; install it: "
                 "pip install vapoursynth-scenechange"
             )
-        clip = core.scd.Detect(clip)
+        clip = marked(clip)
     return core.animesr.Upscale(clip, format=format_id, **options)
+
+
+def marked(clip: vs.VideoNode) -> vs.VideoNode:
+    """The clip with `_SceneChangePrev` and `_SceneChangeNext` as the plugin `scd` finds them.
+
+    The detector reads integer GRAY and YUV only, so what else there is is looked at in gray.
+    """
+    import vapoursynth as vs
+
+    seen = clip
+    if clip.format.color_family == vs.RGB or clip.format.sample_type == vs.FLOAT:
+        matrix = {"matrix": vs.MATRIX_BT709} if clip.format.color_family == vs.RGB else {}
+        seen = clip.resize.Bicubic(format=vs.GRAY8, **matrix)
+    found = vs.core.scd.Detect(seen)
+    return clip.std.CopyFrameProps(found, props=["_SceneChangePrev", "_SceneChangeNext"])
 
 
 def enlarged(clip: vs.VideoNode, name: str, upscale: Upscale) -> vs.VideoNode:
