@@ -19,6 +19,7 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 
@@ -29,6 +30,7 @@ import torch
 import vapoursynth as vs
 
 from vsanimesr import weights
+from vsanimesr.encode.enlarge import marked
 from vsanimesr.engines.torch_engine import State, TorchEngine
 from vsanimesr.recurrence import Cuts
 
@@ -37,24 +39,21 @@ WARMUPS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
 SQUARE = 16
 
 
+core: Any = vs.core  # its plugins are found at run time
+
+
 def read(path: Path) -> tuple[list[np.ndarray], Cuts]:
     """A clip's frames as (3, h, w) float32 RGB, and its scene cuts."""
-    clip = vs.core.bs.VideoSource(path, showprogress=False)
-    clip = vs.core.scd.Detect(clip) if clip.format.color_family == vs.YUV else _cut_marks(clip)
-    matrix = {"matrix_in": 6} if clip.format.color_family == vs.YUV else {}
-    clip = clip.resize.Bicubic(format=vs.RGBS, **matrix)
+    clip = core.bs.VideoSource(path, showprogress=False)
+    rgb = clip.format.color_family == vs.RGB
+    clip = core.resize.Bicubic(marked(clip), format=vs.RGBS, **({} if rgb else {"matrix_in": 6}))
     cuts = Cuts(clip.num_frames, honour=True)
     frames: list[np.ndarray] = []
     for t, frame in enumerate(clip.frames(close=True)):
-        marks = (bool(frame.props.get(f"_SceneChange{side}", 0)) for side in ("Prev", "Next"))
-        cuts.observe(t, *marks)
+        before, after = (frame.props.get(f"_SceneChange{side}", 0) for side in ("Prev", "Next"))
+        cuts.observe(t, bool(before), bool(after))
         frames.append(np.stack([np.asarray(frame[plane]) for plane in range(3)]))
     return frames, cuts
-
-
-def _cut_marks(clip: vs.VideoNode) -> vs.VideoNode:
-    marks = clip.resize.Bicubic(format=vs.YUV420P8, matrix=6).scd.Detect()
-    return clip.std.CopyFrameProps(marks, props=["_SceneChangePrev", "_SceneChangeNext"])
 
 
 def picture(state: State) -> torch.Tensor:
@@ -83,7 +82,8 @@ def measure(path: Path, model: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         states: list[State] = []
         for t in range(first, min(first + count, len(frames))):
             state = None if t == first or cuts.starts(t) else states[-1]
-            states.append(engine.step(*(sources[u] for u in cuts.window(t)), state))
+            previous, current, following = (sources[u] for u in cuts.window(t))
+            states.append(engine.step(previous, current, following, state))
         return states
 
     print(f"{path.stem}: {len(frames)} frames of {width}x{height}, {engine.description}")
@@ -138,7 +138,7 @@ def plot(results: dict[str, dict[int, tuple[np.ndarray, np.ndarray]]], path: Pat
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure the clips and write the table and the plot."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("clips", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, default=Path("out"))
     parser.add_argument("--model", default="v2")

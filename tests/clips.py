@@ -1,4 +1,4 @@
-"""Clips that no pass-through can fake: every frame is its own picture. Also used from .vpy files."""
+"""Clips that no pass-through can fake: every frame is its own picture. For .vpy files, too."""
 
 import hashlib
 import random

@@ -54,7 +54,15 @@ def test_every_choice_arrives(job):
     assert call["encoding"] == Encoding(encoder="x264", crf=12.5, preset="slow", format="yuv444p10")
     assert call["upscale"].keywords == {
         **{"model": "v1", "scale": 2.0, "backend": "torch", "device": "cpu", "precision": "fp32"},
-        **{"block": 0, "warmup": 4, "scenes": 0, "prefetch": 3, "cache": 9, "matrix": 1, "range": 1},
+        **{
+            "block": 0,
+            "warmup": 4,
+            "scenes": 0,
+            "prefetch": 3,
+            "cache": 9,
+            "matrix": 1,
+            "range": 1,
+        },
         "detect": False,
     }
 

@@ -108,7 +108,8 @@ import sys
 sys.path.insert(0, {tests!r})
 import vapoursynth as vs
 from clips import source
-source({length}, uneven=0.01).animesr.Upscale(model={model!r}, precision={precision!r}, {options}).set_output()
+clip = source({length}, uneven=0.01)
+clip.animesr.Upscale(model={model!r}, precision={precision!r}, {options}).set_output()
 """
 
 

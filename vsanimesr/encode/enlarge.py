@@ -59,12 +59,13 @@ def marked(clip: vs.VideoNode) -> vs.VideoNode:
     """
     import vapoursynth as vs
 
+    core: Any = vs.core
     seen = clip
     if clip.format.color_family == vs.RGB or clip.format.sample_type == vs.FLOAT:
         matrix = {"matrix": vs.MATRIX_BT709} if clip.format.color_family == vs.RGB else {}
-        seen = clip.resize.Bicubic(format=vs.GRAY8, **matrix)
-    found = vs.core.scd.Detect(seen)
-    return clip.std.CopyFrameProps(found, props=["_SceneChangePrev", "_SceneChangeNext"])
+        seen = core.resize.Bicubic(clip, format=vs.GRAY8, **matrix)
+    found = core.scd.Detect(seen)
+    return core.std.CopyFrameProps(clip, found, props=["_SceneChangePrev", "_SceneChangeNext"])
 
 
 def enlarged(clip: vs.VideoNode, name: str, upscale: Upscale) -> vs.VideoNode:

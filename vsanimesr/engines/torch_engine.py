@@ -4,20 +4,19 @@ Letters: h, w rows and columns of a source frame; H, W the same after padding to
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from vsanimesr.engines import Plane
+from vsanimesr.engines.protocol import Plane
 from vsanimesr.errors import EngineError
-from vsanimesr.models import FEATURES, SCALE
+from vsanimesr.models import ALIGNMENT, FEATURES, IMAGE, SCALE
 from vsanimesr.network import Network
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-ALIGNMENT = 4  # two stride-2 convolutions
 
 
 @dataclass(frozen=True)
@@ -56,16 +55,16 @@ class TorchEngine:
         self._pad = (0, -width % ALIGNMENT, 0, -height % ALIGNMENT)
         padded = (width + self._pad[1]) * (height + self._pad[3])
         self.source_bytes = 3 * padded * self._dtype.itemsize
-        self.state_bytes = (3 * SCALE**2 + FEATURES) * padded * self._dtype.itemsize
+        self.state_bytes = (IMAGE + FEATURES) * padded * self._dtype.itemsize
         self.description = f"torch {torch.__version__}, {_device_name(self._device)}, {precision}"
         with self._running():
             network = Network.from_weights(weights).eval().requires_grad_(False)
-            self._network = network.to(
-                self._device, DTYPES[precision], memory_format=torch.channels_last
+            self._network = network.to(self._device, DTYPES[precision]).to(
+                memory_format=torch.channels_last
             )
-            shape = (1, 3 * SCALE**2 + FEATURES, height + self._pad[3], width + self._pad[1])
+            shape = (1, IMAGE + FEATURES, height + self._pad[3], width + self._pad[1])
             zero = torch.zeros((), dtype=self._dtype, device=self._device).expand(shape)
-            self._zero = State(zero[:, : 3 * SCALE**2], zero[:, 3 * SCALE**2 :])
+            self._zero = State(zero[:, :IMAGE], zero[:, IMAGE:])
 
     def upload(self, planes: Sequence[Plane]) -> torch.Tensor:
         """See `Engine.upload`; a NaN becomes 0, for it would spread through the recurrence."""
@@ -103,7 +102,7 @@ class TorchEngine:
             torch.cuda.empty_cache()
 
     @contextlib.contextmanager
-    def _running(self) -> Iterator[None]:
+    def _running(self) -> Generator[None]:
         """Inference on this device with kernels that give the same bytes every time.
 
         No autotuning (its choice depends on timing) and no TF32 (fp32 means fp32).
@@ -161,12 +160,9 @@ def pick_device(name: str) -> torch.device:
 def pick_precision(name: str, device: torch.device, half: bool) -> str:
     """The fastest precision that keeps 50 dB to fp32 on the device, unless one is named.
 
-    Measured in docs/architecture.md: fp16 keeps more than 70 dB, bf16 with the image and the state
-    in 32 bits more than 60 dB. GPUs have run fp16 on tensor cores since compute capability 7.0.
-    CPUs gain from bf16 only where they multiply it directly.
-
-    Raises:
-        EngineError: fp16 on a CPU, where it is slower than fp32 and no more exact than bf16.
+    Measured in docs/architecture.md: fp16 keeps more than 60 dB on real clips, bf16 convolutions
+    with image and state in 32 bits more than 55. GPUs have run fp16 on tensor cores since compute
+    capability 7.0. CPUs gain from bf16 only where they multiply it directly; fp16 is slow on them.
     """
     if device.type == "cuda":
         if name != "auto":

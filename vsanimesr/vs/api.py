@@ -125,8 +125,8 @@ GetFrame = ctypes.CFUNCTYPE(
 # void free(instanceData, core, vsapi)
 Free = ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_void_p)
 
-type FrameData = "ctypes._Pointer[c_void_p]"
-"""`void **frameData`: a request's own pointer, kept from one activation to the next."""
+type FrameData = Any
+"""`void **frameData`, a request's own pointer (a ctypes pointer, whose type has no public name)."""
 
 _INT_P = POINTER(c_int)
 _PROTOTYPES: dict[str, Any] = {

@@ -44,9 +44,10 @@ def upscale(clip: vs.VideoNode, **options: str | float) -> vs.VideoNode:
     """
     import vapoursynth as vs
 
-    if not hasattr(vs.core, "animesr"):
+    core: Any = vs.core
+    if not hasattr(core, "animesr"):
         raise vs.Error("upscale: the plugin is not loaded; run `vsanimesr doctor` to learn why")
-    return vs.core.animesr.Upscale(clip, **options)
+    return core.animesr.Upscale(clip, **options)
 
 
 def animesr(
@@ -68,7 +69,7 @@ def animesr(
     """
     import vapoursynth as vs
 
-    if not isinstance(clip, vs.VideoNode):
+    if not isinstance(clip, vs.VideoNode):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise vs.Error(f"animesr: clip is {type(clip).__name__}, wanted a VideoNode")
     if clip.format.id not in (vs.RGBH, vs.RGBS):
         raise vs.Error(

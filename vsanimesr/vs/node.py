@@ -190,6 +190,7 @@ class Node[Source, State]:
             self._recent.put((block_start, t), state)
             if t == block_start - 1:
                 self._anchors.put((block_start, t), state)
+        assert state is not None  # a plan ends with the state after n
         return self._output(request, state)
 
     def _receive(self, request: _Request[Source, State], context: int) -> None:

@@ -73,12 +73,11 @@ def _version(api: API, core: int, arguments: int, result: int) -> None:
 
 
 def _upscale(api: API, core: int, arguments: int, result: int) -> None:
-    options = Options(
-        **{
-            name: GETTERS[type(value)](api, arguments, name.encode(), value)
-            for name, value in defaults().items()
-        }
-    )
+    given: dict[str, Any] = {
+        name: GETTERS[type(value)](api, arguments, name.encode(), value)
+        for name, value in defaults().items()
+    }
+    options = Options(**given)
     node = api.mapGetNode(arguments, b"clip", 0, None)
     try:
         info = VideoInfo.from_buffer_copy(api.getVideoInfo(node).contents)
