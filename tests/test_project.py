@@ -1,0 +1,101 @@
+"""What holds for the project as a whole: layers, documents, and the licence of what is shipped."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from vsanimesr import options
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "vsanimesr"
+
+# Each may import from those above it only.
+LAYERS = [
+    {"errors", "models", "lru", "pth", "wheel", "recurrence"},
+    {"options", "network", "weights"},
+    {"engines"},
+    {"vs"},
+    {"encode", "doctor"},
+    {"cli"},
+    {"__main__"},
+]
+# Within a layer, these may import the others of it.
+WITHIN = {"weights": {"pth", "wheel"}, "pth": {"errors", "models"}, "wheel": {"errors"}}
+
+
+def layer(name):
+    return next(i for i, names in enumerate(LAYERS) if name in names)
+
+
+def imports(path):
+    """Parts of this package that a module imports, with whether it does so at its top level."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            head, *rest = node.module.split(".")
+            if head == "vsanimesr":
+                yield from ([rest[0]] if rest else [alias.name for alias in node.names])
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                head, *rest = alias.name.split(".")
+                if head == "vsanimesr" and rest:
+                    yield rest[0]
+
+
+def test_imports_go_downward_only():
+    modules = sorted(PACKAGE.rglob("*.py"))
+    assert len(modules) > 25
+    for path in modules:
+        own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if own == "__init__":
+            continue
+        for name in imports(path):
+            if name in ("__version__", own):
+                continue
+            below = layer(name) < layer(own) or name in WITHIN.get(own, set())
+            assert below, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_only_two_folders_know_vapoursynth():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if part not in ("vs", "encode", "doctor", "cli"):
+            assert "vapoursynth" not in sys.stdlib_module_names
+            assert not re.search(r"^\s*(import|from) vapoursynth", path.read_text(), re.M), path
+
+
+def test_only_the_command_prints():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.name != "cli.py":
+            calls = (n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call))
+            names = {ast.unparse(call.func) for call in calls}
+            assert not names & {"print", "sys.stdout.write"}, path
+
+
+def test_the_readme_has_two_commands():
+    text = (ROOT / "README.md").read_text()
+    part = text.split("\n## Quick start\n")[1].split("\n## ")[0]
+    assert len(re.findall(r"^```sh$", part, re.M)) == 2
+
+
+def test_the_readme_has_the_table_of_arguments():
+    assert options.table() in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+def test_links_lead_somewhere(name):
+    path = ROOT / name
+    links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text())
+    local = [link for link in links if "://" not in link]
+    assert local
+    for link in local:
+        assert (path.parent / link).exists(), f"{name} links to {link}"
+
+
+def test_the_sample_comes_with_its_licences():
+    assert (ROOT / "examples/sample.mkv").stat().st_size < 1_000_000
+    texts = list((ROOT / "examples/LICENSES").iterdir())
+    assert len(texts) >= 2
