@@ -99,23 +99,20 @@ def measure(path: Path, model: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
 
 
 def table(results: dict[str, dict[int, tuple[np.ndarray, np.ndarray]]]) -> str:
-    """Markdown: a row a number of warm-up steps."""
-    names = list(results)
-    lines = [
-        "| warm-up steps | " + " | ".join(f"{n}: PSNR mean (least) dB" for n in names) + " | "
-        "" + " | ".join(f"{n}: worst local difference mean (most)" for n in names) + " |",
-        "|" + "---|" * (1 + 2 * len(names)),
-    ]
-    for k in WARMUPS:
-        cells = [
-            f"{psnr.mean():.1f} ({psnr.min():.1f})" if len(psnr) else "-"
-            for psnr, _ in (results[n].get(k, (np.array([]),) * 2) for n in names)
-        ]
-        cells += [
-            f"{worst.mean():.1f} ({worst.max():.1f})" if len(worst) else "-"
-            for _, worst in (results[n].get(k, (np.array([]),) * 2) for n in names)
-        ]
-        lines.append(f"| {k} | " + " | ".join(cells) + " |")
+    """Markdown: a table for each measure, with a row for each number of warm-up steps."""
+    titles = (
+        "PSNR to endless recurrence in dB: mean (least)",
+        "Worst local difference of 255: mean (most)",
+    )
+    lines: list[str] = []
+    for measure_number, (title, worst) in enumerate(zip(titles, (np.min, np.max), strict=True)):
+        lines += [f"{title}.", "", "| warm-up steps | " + " | ".join(results) + " |"]
+        lines.append("|" + "---|" * (1 + len(results)))
+        for k in WARMUPS:
+            row = [found.get(k, (np.empty(0),) * 2)[measure_number] for found in results.values()]
+            cells = [f"{x.mean():.1f} ({worst(x):.1f})" if x.size else "-" for x in row]
+            lines.append(f"| {k} | " + " | ".join(cells) + " |")
+        lines.append("")
     return "\n".join(lines)
 
 

@@ -36,8 +36,8 @@ class Options:
         "`fp32`, `fp16`, `bf16`, or `auto`: the fastest that keeps 50 dB to fp32 on the device",
     )
     format: int = _option(0, "format of the result, such as `vs.YUV420P10`; 0: that of the clip")
-    block: int = _option(240, "frames between fixed restarts of the recurrence; 0: never")
-    warmup: int = _option(24, "steps run before the first frame of a block")
+    block: int = _option(120, "frames between fixed restarts of the recurrence; 0: never")
+    warmup: int = _option(12, "steps run before the first frame of a block")
     scenes: int = _option(
         1, "1: start anew at `_SceneChangePrev` and `_SceneChangeNext`; 0: ignore them"
     )
