@@ -18,7 +18,8 @@ LAYERS = [
     {"options", "network", "weights"},
     {"engines"},
     {"vs"},
-    {"encode", "doctor"},
+    {"encode"},
+    {"doctor"},
     {"cli"},
     {"__main__"},
 ]
