@@ -99,7 +99,7 @@ def test_the_test_catches_a_closure(fixed_model, threads):
         return large.std.ModifyFrame([large, *shifted], step)
 
     straight = digests(closure(0), ORDERS["linear"])
-    assert digests(closure(0.02), ORDERS["linear"], in_flight=16) != straight
+    assert digests(closure(0.2), ORDERS["linear"], in_flight=16) != straight
     assert digests(closure(0), ORDERS["every 7th"]) != {n: straight[n] for n in range(0, 100, 7)}
 
 
