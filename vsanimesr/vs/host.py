@@ -96,10 +96,9 @@ def _free(instance: int, core: int, vsapi: int) -> None:
 
 
 @cache
-def _shim(api: API, core: int) -> ctypes.CDLL:
-    """The shim that is loaded in this process, with the callbacks handed to it."""
-    path = api.getPluginPath(api.getPluginByID(IDENTIFIER, core))
-    shim = ctypes.CDLL(path.decode())
+def _shim(path: str) -> ctypes.CDLL:
+    """The shim that this process has loaded from `path`, with the callbacks handed to it."""
+    shim = ctypes.CDLL(path)
     shim.animesr_bind.argtypes = (GetFrame, Free)
     shim.animesr_bind.restype = None
     shim.animesr_bind(_get_frame, _free)
@@ -142,7 +141,7 @@ def create_node(
     Raises:
         VsAnimeSRError: VapourSynth refused; `target` is not held then.
     """
-    shim = _shim(api, core)
+    shim = _shim(api.getPluginPath(api.getPluginByID(IDENTIFIER, core)).decode())
     owned = ctypes.py_object(target)
     instance = c_void_p.from_buffer(owned).value
     ctypes.pythonapi.Py_IncRef(owned)
