@@ -143,11 +143,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     results = {path.stem: measure(path, options.model) for path in options.clips}
     commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
     ).stdout.strip()
     text = (
         f"Made by `benchmarks/blocks.py`, model {options.model}, {datetime.date.today()}, "
-        f"{platform.machine()} {platform.system()}, commit {commit}.\n\n{table(results)}\n"
+        f"{platform.machine()} {platform.system()}, commit {commit}.\n"
+        "Starts whose run meets a cut leave the later rows.\n\n"
+        f"{table(results)}\n"
     )
     (options.out / "blocks.md").write_text(text)
     plot(results, options.out / "blocks.png")
