@@ -17,6 +17,7 @@ r"""Make the low-quality clips that the measurements in docs/ use. For local use
 Needs imageio-ffmpeg. Each writes NAME_lq.mkv (H.264, 4:2:0); live2d also its lossless original.
 """
 
+# pyright: reportMissingImports=none
 import argparse
 import os
 import subprocess

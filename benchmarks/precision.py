@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     print("| clip | model | precision | PSNR dB | worst pixel of 255 | ms a step |")
     print("|---|---|---|---|---|---|")
+    description = ""
     for path in options.clips:
         frames = read(path)[0][: options.frames]
         for model in ("v1", "v2"):

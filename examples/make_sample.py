@@ -12,6 +12,7 @@ ones in a park. Scene 3: the character again, close, in a hall that zooms. Drawn
 chapters. The same bytes every time. SOURCES.md says whose drawings these are.
 """
 
+# pyright: reportMissingImports=none
 import argparse
 import json
 import subprocess
@@ -84,12 +85,12 @@ def visitor(question: Path, lottie: Path) -> Iterator[Image.Image]:
 
 
 def hall(question: Path) -> Iterator[Image.Image]:
-    """A zoom on the background; the face close, mostly held."""
+    """A zoom on the background; the face close. The last twelve frames are one held drawing."""
     back = _wide(question / "bg lecturehall.jpg", 1.0)
     faces = _poses(question, "blue", 2.3)
-    plan = ["surprised"] * 4 + ["normal"] * 2 + ["smile", "surprised", "smile", "giggle"]
+    plan = ["surprised"] * 3 + ["normal"] * 2 + ["smile", "surprised", "smile"]
     for n in range(SCENES[2]):
-        inset = 1.2 * n
+        inset = 1.2 * min(n, 23)
         box = (inset, inset * 9 / 16, WIDTH - inset, HEIGHT - inset * 9 / 16)
         picture = back.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC, box)
         picture.paste(face := faces[plan[min(n // POSES, len(plan) - 1)]], (330, 30), face)

@@ -120,7 +120,9 @@ def packets(path, kind="video"):
     with av.open(str(path)) as container:
         stream = next(s for s in container.streams if s.type == kind)
         found = [p for p in container.demux(stream) if p.size]
-        return sorted(((p.pts * stream.time_base, bytes(p)) for p in found), key=lambda x: x[0])
+        return sorted(
+            (((p.pts or 0) * stream.time_base, bytes(p)) for p in found), key=lambda x: x[0]
+        )
 
 
 def starts(path):
