@@ -160,8 +160,8 @@ def pick_device(name: str) -> torch.device:
 def pick_precision(name: str, device: torch.device, half: bool) -> str:
     """The fastest precision that keeps 50 dB to fp32 on the device, unless one is named.
 
-    Measured in docs/architecture.md: fp16 keeps more than 60 dB on real clips, bf16 convolutions
-    with image and state in 32 bits more than 53. GPUs have run fp16 on tensor cores since compute
+    Measured in docs/architecture.md: fp16 keeps 60 dB and more on real clips, bf16 convolutions
+    with image and state in 32 bits 52 and more. GPUs have run fp16 on tensor cores since compute
     capability 7.0. CPUs gain from bf16 only where they multiply it directly; fp16 is slow on them.
     """
     if device.type == "cuda":
