@@ -10,15 +10,16 @@ functions and saves the window after each as a PNG. A jump is over when the pict
 vspreview keeps its settings in `.vsjet` beside the script, the last frame shown among them.
 
 What it showed on 22 November 2026 (examples/plain.vpy: 320x180 to 1280x720, v2 in bf16 on two Xeon
-cores that other jobs used as well, so times are upper bounds; commit 809d13e; vsview from a wheel):
+cores that other jobs used as well, so times are upper bounds; commit 180bd82, from a wheel):
 
-    vsview 0.14.0      frames 10, 90, 45: 2.5, 17.6, 10.2 s    MB after reloads: 1371 to 1407
-    vspreview 0.20.1   frames 10, 90, 45: 1.3, 10.2, 5.3 s     MB after reloads: 1320 to 1368
+    vsview 0.14.0      frames 10, 90, 45: 2.4, 17.6, 10.3 s    MB after reloads: 1384 to 1394
+    vspreview 0.20.1   frames 10, 90, 45: 1.3, 9.9, 5.4 s      MB after reloads: 1271 to 1337
 
-Those jumps take 10, 80 and 46 steps in both, so the time is the network's: 0.11 to 0.22 s a step.
-A reload shows the frame again and takes as long as that. Twelve reloads at frame 2 leave vsview
-between 878 and 918 MB and vspreview between 795 and 812, without a trend. The clip's frames 10, 90
-and 45 in vspreview had the bytes of a straight render in another process.
+Those jumps take 10, 80 and 46 steps in both, so the time is the network's: 0.12 s a step, 0.22 s
+while more was going on beside vsview. A reload shows the frame again and takes as long as that.
+Twelve reloads at frame 2 leave vsview between 867 and 911 MB, forty leave vspreview between 787 and
+839, the last of them no higher than the first. Frames 10, 90 and 45 had the bytes of a straight
+render in another process (vspreview's clip, asked for in this order).
 docs/previewer.png is frame 90 in vsview, made smaller, in 128 colours.
 """
 
