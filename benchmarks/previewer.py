@@ -17,9 +17,9 @@ cores that other jobs used as well, so times are upper bounds; commit 180bd82, f
 
 Those jumps take 10, 80 and 46 steps in both, so the time is the network's: 0.12 s a step, 0.22 s
 while more was going on beside vsview. A reload shows the frame again and takes as long as that.
-Twelve reloads at frame 2 leave vsview between 867 and 911 MB, forty leave vspreview between 787 and
-839, the last of them no higher than the first. Frames 10, 90 and 45 had the bytes of a straight
-render in another process (vspreview's clip, asked for in this order).
+Twelve reloads at frame 2 leave vsview between 867 and 911 MB. Of forty in vspreview the first left
+787 MB, the 38th 794, those looked at in between up to 839. Frames 10, 90 and 45, asked for in
+this order in vspreview, had the bytes of a straight render in another process.
 docs/previewer.png is frame 90 in vsview, made smaller, in 128 colours.
 """
 
