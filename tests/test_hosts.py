@@ -184,6 +184,25 @@ def test_examples(script, small_video):
     assert len(set(frames)) == len(frames) == 3
 
 
+@pytest.mark.weights
+@pytest.mark.usefixtures("released")
+@pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_find_the_sample(script):
+    """Named from another folder, which vspipe leaves for the script's own."""
+    done = subprocess.run(
+        vspipe(script.relative_to(TESTS.parent), "-e", "0"),
+        capture_output=True,
+        timeout=120,
+        check=False,
+        env=environment(),
+        cwd=TESTS.parent,
+    )
+    assert done.returncode == 0, done.stderr
+    words, frames = y4m(done.stdout)
+    assert {"W1280", "H720"} <= set(words)
+    assert len(frames) == 1
+
+
 def test_a_script_reloaded_20_times(fixed_model, tmp_path):
     """As previewers do it: one process, a new core each time, the old one thrown away."""
     script = tmp_path / "reload.vpy"

@@ -37,9 +37,11 @@ class Network(nn.Module):
         Args:
             weights: As `weights.load` gives them.
         """
-        with torch.random.fork_rng(devices=[]):  # the initial values are drawn and thrown away
+        with torch.device("meta"):  # no initial values are drawn only to be thrown away
             network = cls()
-        network.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
+        network.recurrent_cell.stencil = _stencil()
+        copies = {name: torch.from_numpy(np.array(array)) for name, array in weights.items()}
+        network.load_state_dict(copies, assign=True)
         return network
 
     def step(self, window: Tensor, feedback: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
