@@ -20,7 +20,7 @@ from vsanimesr.engines import Engine
 from vsanimesr.errors import OptionError
 from vsanimesr.lru import Lru
 from vsanimesr.models import SCALE
-from vsanimesr.recurrence import MAX_REQUEST, Cuts, Look, Run, Steps, plan
+from vsanimesr.recurrence import MAX_REQUEST, Cuts, Look, Run, plan
 from vsanimesr.vs.api import API, Activation, FrameData, VideoInfo, get_int
 from vsanimesr.vs.host import planes
 
@@ -182,7 +182,7 @@ class Node[Source, State]:
             previous, current, following = (self._at_hand(request, u) for u in self._cuts.window(t))
             if previous is None or current is None or following is None:
                 request.state = (t - 1, state) if state is not None else None
-                self._ask_for_steps(request, Steps(t, todo.fresh), context)
+                self._ask_for_steps(request, t, context)
                 return None
             if bad := self._interlaced.intersection(self._cuts.window(t)):
                 raise interlaced(min(bad))
@@ -219,11 +219,9 @@ class Node[Source, State]:
         source = request.sources.get(t)
         return source if source is not None else self._sources.get(t)
 
-    def _ask_for_steps(self, request: _Request[Source, State], steps: Steps, context: int) -> None:
+    def _ask_for_steps(self, request: _Request[Source, State], first: int, context: int) -> None:
         """Ask for the next source frames that steps first..n need, and hold those at hand."""
-        needed = dict.fromkeys(
-            u for t in range(steps.first, request.n + 1) for u in self._cuts.window(t)
-        )
+        needed = dict.fromkeys(u for t in range(first, request.n + 1) for u in self._cuts.window(t))
         at_hand = {u: self._at_hand(request, u) for u in needed}
         missing = [u for u, source in at_hand.items() if source is None][:MAX_REQUEST]
         request.sources = {u: s for u, s in at_hand.items() if s is not None and u <= missing[-1]}
