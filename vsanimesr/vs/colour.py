@@ -14,10 +14,11 @@ from vsanimesr.vs.api import (
     ColorFamily,
     FilterMode,
     FrameData,
+    MessageType,
     VideoInfo,
     get_int,
 )
-from vsanimesr.vs.host import create_node, warn
+from vsanimesr.vs.host import create_node, say
 
 RESIZE = b"com.vapoursynth.resize"
 
@@ -85,9 +86,10 @@ class Tagger:
         colour = colour_of(api, props, self._info, self._matrix, self._full)
         if not self._warned and get_int(api, props, b"_Matrix", UNSPECIFIED) != colour.matrix:
             self._warned = True
-            warn(
+            say(
                 api,
                 self._core,
+                MessageType.WARNING,
                 f"frame {n} does not say its matrix; taking {colour.matrix} by its size of "
                 f"{self._info.width}x{self._info.height}. Set matrix= to choose",
             )

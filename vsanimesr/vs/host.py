@@ -163,9 +163,9 @@ def create_node(
     return node
 
 
-def warn(api: API, core: int, message: str) -> None:
-    """Log a warning through VapourSynth, which hosts show; never on standard output."""
-    api.logMessage(MessageType.WARNING, f"Upscale: {message}".encode(), core)
+def say(api: API, core: int, kind: MessageType, message: str) -> None:
+    """Log a message through VapourSynth, which hosts show; never on standard output."""
+    api.logMessage(kind, f"Upscale: {message}".encode(), core)
 
 
 def planes(api: API, frame: int, *, writable: bool = False) -> Sequence[np.ndarray]:

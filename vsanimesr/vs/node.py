@@ -80,7 +80,7 @@ class Node[Source, State]:
         self._tickets = itertools.count(1)
         self._newest = -1
         self._bookkeeping = threading.Lock()  # held for a few dictionary operations only
-        self._computing = threading.Lock()  # contended only in fmParallel, or after a node's misuse
+        self._computing = threading.Lock()  # contended only in fmParallel
 
     def get_frame(self, n: int, activation: int, frame_data: FrameData, context: int) -> int | None:
         """See `host.Filter`."""
@@ -118,10 +118,8 @@ class Node[Source, State]:
 
     def _open(self, n: int) -> tuple[int, _Request[Source, State]]:
         with self._bookkeeping:
-            ticket, request = (
-                next(self._tickets),
-                _Request[Source, State](n, alone=not self._requests),
-            )
+            ticket = next(self._tickets)
+            request = _Request[Source, State](n, alone=not self._requests)
             self._requests[ticket] = request
             self._pending[n] += 1
         return ticket, request
@@ -179,12 +177,13 @@ class Node[Source, State]:
             return None
         state = None if todo.fresh else state_after(todo.first - 1)
         for t in range(todo.first, n + 1):
-            previous, current, following = (self._at_hand(request, u) for u in self._cuts.window(t))
+            window = self._cuts.window(t)
+            previous, current, following = (self._at_hand(request, u) for u in window)
             if previous is None or current is None or following is None:
                 request.state = (t - 1, state) if state is not None else None
                 self._ask_for_steps(request, t, context)
                 return None
-            if bad := self._interlaced.intersection(self._cuts.window(t)):
+            if bad := self._interlaced.intersection(window):
                 raise interlaced(min(bad))
             state = self._engine.step(previous, current, following, state)
             self._recent.put((block_start, t), state)

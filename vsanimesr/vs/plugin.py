@@ -4,6 +4,7 @@ import ctypes
 import importlib.metadata
 import logging
 from ctypes import byref
+from functools import partial
 from typing import Any
 
 from vsanimesr import __version__, engines, weights
@@ -29,7 +30,7 @@ from vsanimesr.vs.api import (
     set_data,
 )
 from vsanimesr.vs.colour import Colour, colour_of, matrix_by_size, resize, tag
-from vsanimesr.vs.host import IDENTIFIER, api_at, create_node
+from vsanimesr.vs.host import IDENTIFIER, api_at, create_node, say
 from vsanimesr.vs.node import Node, interlaced
 
 log = logging.getLogger("vsanimesr")
@@ -84,7 +85,7 @@ def _upscale(api: API, core: int, arguments: int, result: int) -> None:
         check_clip(api, info)
         target = _target_format(api, core, info.format, options.format)
         colour = _first_frame(api, node, info, options)
-        tensors = weights.load(options.model, log=lambda line: _inform(api, core, line))
+        tensors = weights.load(options.model, log=partial(say, api, core, MessageType.INFORMATION))
         network_format = api.queryVideoFormatID(
             ColorFamily.RGB, SampleType.FLOAT, _working_bits(info.format), 0, 0, core
         )
@@ -170,10 +171,6 @@ def _first_frame(api: API, node: int, info: VideoInfo, options: Options) -> Colo
         return colour_of(api, props, info, options.matrix, options.range)
     finally:
         api.freeFrame(frame)
-
-
-def _inform(api: API, core: int, line: str) -> None:
-    api.logMessage(MessageType.INFORMATION, f"Upscale: {line}".encode(), core)
 
 
 def _recurrent(
