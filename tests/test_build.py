@@ -288,7 +288,6 @@ int main(int count, char **arguments) {
 """
 
 
-@pytest.mark.slow
 def test_a_host_without_python_is_told_so(plugin, tmp_path):
     source, host = tmp_path / "host.c", tmp_path / "host"
     source.write_text(HOST)

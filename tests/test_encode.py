@@ -304,7 +304,6 @@ def test_warnings_are_reported_once(full, tmp_path):
     assert notes == ["unspecified matrix"]
 
 
-@pytest.mark.slow
 @pytest.mark.weights
 def test_the_plugin_itself(full, tmp_path, released):
     assert released
