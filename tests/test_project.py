@@ -14,12 +14,12 @@ PACKAGE = ROOT / "vsanimesr"
 
 # Each may import from those above it only.
 LAYERS = [
-    {"errors", "models", "lru", "pth", "wheel", "recurrence"},
-    {"options", "network", "weights"},
+    {"errors", "models", "lru", "pth", "wheel", "recurrence", "colour"},
+    {"options", "network", "weights", "strips"},
     {"engines"},
     {"vs"},
-    {"encode"},
-    {"doctor"},
+    {"encode", "training"},
+    {"doctor", "bench"},
     {"cli"},
     {"__main__"},
 ]

@@ -22,3 +22,7 @@ class EngineError(VsAnimeSRError, RuntimeError):
 
 class EncodeError(VsAnimeSRError, RuntimeError):
     """A video file that could not be read, encoded or written."""
+
+
+class TrainingError(VsAnimeSRError, RuntimeError):
+    """A recipe, a dataset or a run of the trainer that cannot go on."""
