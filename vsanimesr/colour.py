@@ -1,11 +1,21 @@
-"""What samples mean: formats of planes, matrices, ranges and chroma locations. Pure numbers.
+"""What samples mean: formats, matrices, ranges, chroma locations, and the numbers they stand for.
 
 The numbers of matrices, ranges and chroma locations are VapourSynth's (VSConstants4.h), which are
-those of ITU-T H.273.
+those of ITU-T H.273. Everything here is float64 and knows no device; `resample.py` has the filters
+for subsampled chroma.
+
+Sample values are called **codes**: what lies in a plane, 0 to 2**bits - 1 for integers. **Nominal**
+values are 0 to 1 for RGB and luma, -0.5 to 0.5 for chroma. Float planes hold nominal values.
 """
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+
+import numpy as np
+
+from vsanimesr.errors import OptionError
+
+type Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
 class Family(StrEnum):
@@ -53,6 +63,16 @@ class Format:
     sub_h: int = 0
     """Chroma has 1/2**sub_h of luma's rows."""
 
+    @property
+    def planes(self) -> int:
+        """Planes of a frame: 1 for GRAY, else 3."""
+        return 1 if self.family == Family.GRAY else 3
+
+    @property
+    def peak(self) -> int:
+        """The highest code of an integer format."""
+        return 2**self.bits - 1
+
 
 @dataclass(frozen=True)
 class Colour:
@@ -63,3 +83,100 @@ class Colour:
     """Full range, else limited; floats are always full."""
     chroma: ChromaLocation = ChromaLocation.LEFT
     """Looked at for subsampled formats only."""
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Output channels as `matrix @ input channels + offset`."""
+
+    matrix: Array
+    """(outputs, inputs)"""
+    offset: Array
+    """(outputs,)"""
+
+
+# K_R and K_B of H.273 equations 39 to 44, by table 4.
+_WEIGHTS = {
+    Matrix.BT709: (0.2126, 0.0722),
+    Matrix.FCC: (0.30, 0.11),
+    Matrix.BT470_BG: (0.299, 0.114),
+    Matrix.ST170_M: (0.299, 0.114),
+    Matrix.ST240_M: (0.212, 0.087),
+    Matrix.BT2020_NCL: (0.2627, 0.0593),
+}
+
+
+def to_yuv(matrix: Matrix) -> Array:
+    """(3, 3): nominal Y, U, V from nominal R, G, B.
+
+    The identity for `Matrix.RGB`. YCgCo has Cg for U and Co for V, as H.273 orders them.
+    """
+    if matrix == Matrix.RGB:
+        return np.eye(3)
+    if matrix == Matrix.YCGCO:  # H.273 equations 58 to 60
+        return np.array([[0.25, 0.5, 0.25], [-0.25, 0.5, -0.25], [0.5, 0.0, -0.5]])
+    red, blue = _WEIGHTS[matrix]
+    luma = np.array([red, 1 - red - blue, blue])
+    r, _, b = np.eye(3)
+    return np.stack([luma, (b - luma) / (2 - 2 * blue), (r - luma) / (2 - 2 * red)])
+
+
+def from_yuv(matrix: Matrix) -> Array:
+    """(3, 3): nominal R, G, B from nominal Y, U, V; the inverse of `to_yuv`."""
+    return np.linalg.inv(to_yuv(matrix))
+
+
+def levels(of: Format, colour: Colour) -> tuple[Array, Array]:
+    """Scale and offset (planes,) of each plane: code = scale * nominal + offset.
+
+    Full range has the whole of 0 … 2**bits - 1 for luma and RGB, and for chroma as much about
+    2**(bits - 1); limited range has 219 steps of 2**(bits - 8) from 16 of them for luma and RGB,
+    224 about 128 for chroma, 219 about 128 for that of YCgCo, which is made of limited RGB
+    (H.273 section 8.3). Floats are nominal whatever the range.
+    """
+    chroma = np.arange(of.planes) > (0 if of.family == Family.YUV else of.planes)
+    if of.floating:
+        return np.ones(of.planes), np.zeros(of.planes)
+    if colour.full:
+        return np.full(of.planes, float(of.peak)), chroma * 2.0 ** (of.bits - 1)
+    step = 2.0 ** (of.bits - 8)
+    swing = 219 if colour.matrix == Matrix.YCGCO else 224
+    return np.where(chroma, swing, 219) * step, np.where(chroma, 128, 16) * step
+
+
+def reading(source: Format, colour: Colour) -> Affine:
+    """Nominal R, G, B from the codes of the planes at one place, chroma as dense as luma.
+
+    GRAY becomes R = G = B. The matrix is looked at for YUV only.
+
+    Raises:
+        OptionError: YUV with the matrix of RGB.
+    """
+    scale, offset = levels(source, colour)
+    matrix = np.ones((3, 1)) if source.family == Family.GRAY else from_yuv(_matrix(source, colour))
+    matrix = matrix / scale
+    return Affine(matrix, -matrix @ offset)
+
+
+def writing(target: Format, colour: Colour) -> Affine:
+    """Codes of the planes, neither rounded nor clamped, from nominal R, G, B; undoes `reading`.
+
+    GRAY is luma by the colour's matrix.
+
+    Raises:
+        OptionError: YUV or GRAY with the matrix of RGB.
+    """
+    scale, offset = levels(target, colour)
+    matrix = to_yuv(_matrix(target, colour))[: target.planes]
+    return Affine(scale[:, None] * matrix, offset)
+
+
+def _matrix(of: Format, colour: Colour) -> Matrix:
+    if of.family == Family.RGB:
+        return Matrix.RGB
+    if colour.matrix == Matrix.RGB:
+        raise OptionError(
+            f"a {of.family} frame has the matrix of RGB, wanted one that makes luma: set matrix=1 "
+            "(BT.709) or whichever the frame was made with"
+        )
+    return colour.matrix
