@@ -138,7 +138,7 @@ def levels(of: Format, colour: Colour) -> tuple[Array, Array]:
     if of.floating:
         return np.ones(of.planes), np.zeros(of.planes)
     if colour.full:
-        return np.full(of.planes, float(of.peak)), chroma * 2.0 ** (of.bits - 1)
+        return np.full(of.planes, float(of.peak)), np.where(chroma, 2.0 ** (of.bits - 1), 0.0)
     step = 2.0 ** (of.bits - 8)
     swing = 219 if colour.matrix == Matrix.YCGCO else 224
     return np.where(chroma, swing, 219) * step, np.where(chroma, 128, 16) * step
