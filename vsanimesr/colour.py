@@ -85,6 +85,13 @@ class Colour:
     """Looked at for subsampled formats only."""
 
 
+RGBS = Format(Family.RGB, 32, floating=True)
+"""Float32 R, G, B: VapourSynth's RGBS."""
+
+FULL_RGB = Colour(Matrix.RGB, full=True)
+"""The colour of float RGB."""
+
+
 @dataclass(frozen=True)
 class Affine:
     """Output channels as `matrix @ input channels + offset`."""
@@ -123,7 +130,8 @@ def to_yuv(matrix: Matrix) -> Array:
 
 def from_yuv(matrix: Matrix) -> Array:
     """(3, 3): nominal R, G, B from nominal Y, U, V; the inverse of `to_yuv`."""
-    return np.linalg.inv(to_yuv(matrix))
+    inverse = np.linalg.inv(to_yuv(matrix))
+    return np.where(np.abs(inverse) < 1e-12, 0.0, inverse)  # zeros without rounding errors
 
 
 def levels(of: Format, colour: Colour) -> tuple[Array, Array]:
@@ -169,6 +177,19 @@ def writing(target: Format, colour: Colour) -> Affine:
     scale, offset = levels(target, colour)
     matrix = to_yuv(_matrix(target, colour))[: target.planes]
     return Affine(scale[:, None] * matrix, offset)
+
+
+def dither_pattern(size: int = 8) -> Array:
+    """(size, size) of Bayer's ordered dithering (1973), size a power of two, tiled over a plane.
+
+    Multiples of 1/size**2 between -0.5 and 0.5 with mean 0, all different. Added to codes before
+    they are rounded, as many of the pattern's places round up as the fraction asks for, and whole
+    codes stay as they are.
+    """
+    pattern = np.zeros((1, 1))
+    while len(pattern) < size:
+        pattern = np.block([[4 * pattern, 4 * pattern + 2], [4 * pattern + 3, 4 * pattern + 1]])
+    return (pattern + 0.5) / size**2 - 0.5
 
 
 def _matrix(of: Format, colour: Colour) -> Matrix:
