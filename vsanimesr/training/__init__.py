@@ -1,0 +1,1 @@
+"""The trainer of the paper: its data, degradations, losses and loops."""
