@@ -29,9 +29,10 @@ import numpy as np
 import torch
 import vapoursynth as vs
 
-from vsanimesr import weights
+from vsanimesr import engines, weights
+from vsanimesr.colour import FULL_RGB
 from vsanimesr.encode.enlarge import marked
-from vsanimesr.engines.torch_engine import State, TorchEngine
+from vsanimesr.engines.torch_engine import State
 from vsanimesr.recurrence import Cuts
 
 SPACING = 12
@@ -73,10 +74,10 @@ def measure(path: Path, model: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """For each number of warm-up steps: PSNR and worst difference at all starts of the clip."""
     frames, cuts = read(path)
     height, width = frames[0].shape[1:]
-    engine = TorchEngine(
-        weights.load(model), width=width, height=height, device="auto", precision="auto", half=False
+    engine = engines.load(
+        "auto", weights.load(model), width=width, height=height, device="auto", precision="auto"
     )
-    sources = [engine.upload(list(frame)) for frame in frames]
+    sources = [engine.upload(list(frame), FULL_RGB) for frame in frames]
 
     def run(first: int, count: int) -> list[State]:
         states: list[State] = []

@@ -20,6 +20,7 @@ import numpy as np
 import vapoursynth as vs
 
 from vsanimesr import engines, weights
+from vsanimesr.colour import FULL_RGB, Colour
 from vsanimesr.vs import plugin
 from vsanimesr.vs.api import FilterMode
 
@@ -35,9 +36,10 @@ class Nothing:
     """An engine that costs nothing."""
 
     source_bytes = state_bytes = 1
+    overlaps = False
     description = "nothing"
 
-    def upload(self, planes: Sequence[np.ndarray]) -> int:
+    def upload(self, planes: Sequence[np.ndarray], colour: Colour) -> int:
         """Take nothing."""
         return 1
 
@@ -45,7 +47,7 @@ class Nothing:
         """Do nothing."""
         return 1
 
-    def write(self, state: int, planes: Sequence[np.ndarray]) -> None:
+    def write(self, state: int, planes: Sequence[np.ndarray], colour: Colour) -> None:
         """Write nothing."""
 
     def close(self) -> None:
@@ -70,7 +72,7 @@ def overhead(in_flight: int) -> dict[str, float]:
     real, engines.load = engines.load, lambda *_, **__: Nothing()  # type: ignore[assignment]
     try:
         for name, mode in MODES.items():
-            plugin.FILTER_MODE = mode
+            plugin.filter_mode = lambda _, mode=mode: mode
             found[name] = seconds_a_frame(core.animesr.Upscale(blank), in_flight) * 1e3
     finally:
         engines.load = real
@@ -88,7 +90,7 @@ def bare(width: int, height: int, frames: int, model: str) -> Callable[[], float
     """Seconds a frame of the engine without VapourSynth."""
     tensors = weights.load(model)
     engine = engines.load(
-        "auto", tensors, width=width, height=height, device="auto", precision="auto", half=False
+        "auto", tensors, width=width, height=height, device="auto", precision="auto"
     )
     print(f"engine: {engine.description}, {width}x{height}")
     random = np.random.default_rng(0)
@@ -97,13 +99,13 @@ def bare(width: int, height: int, frames: int, model: str) -> Callable[[], float
 
     def run() -> float:
         state = None
-        sources = [engine.upload(list(pictures[t % 4])) for t in range(2)]
+        sources = [engine.upload(list(pictures[t % 4]), FULL_RGB) for t in range(2)]
         begin = time.perf_counter()
         for t in range(frames):
-            sources.append(engine.upload(list(pictures[(t + 2) % 4])))
+            sources.append(engine.upload(list(pictures[(t + 2) % 4]), FULL_RGB))
             previous, current, following = sources[-3:]
             state = engine.step(previous, current, following, state)
-            engine.write(state, list(planes))
+            engine.write(state, list(planes), FULL_RGB)
             del sources[:-3]
         return (time.perf_counter() - begin) / frames
 
@@ -132,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("\n| filter mode | in flight | bare frames/s | through the node | share |")
     for name, mode in MODES.items():
         for in_flight in (1, 4):
-            plugin.FILTER_MODE = mode
+            plugin.filter_mode = lambda _, mode=mode: mode
             pairs: list[tuple[float, float]] = []
             for _ in range(ROUNDS):
                 node = core.animesr.Upscale(clip, model=options.model, block=0)

@@ -16,6 +16,7 @@ import torch
 from blocks import picture, read
 
 from vsanimesr import weights
+from vsanimesr.colour import FULL_RGB, RGBS
 from vsanimesr.engines.torch_engine import State, TorchEngine
 
 
@@ -30,9 +31,10 @@ def render(
         height=height,
         device=device,
         precision=precision,
-        half=False,
+        source=RGBS,
+        target=RGBS,
     )
-    sources = [engine.upload(list(frame)) for frame in frames]
+    sources = [engine.upload(list(frame), FULL_RGB) for frame in frames]
     state: State | None = None
     pictures: list[torch.Tensor] = []
     last = len(sources) - 1

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from vsanimesr import weights
+from vsanimesr.colour import FULL_RGB, RGBS
 from vsanimesr.engines.torch_engine import State, TorchEngine
 
 MULTIPLY_ADDS = 1_127_232  # a source pixel, all convolutions
@@ -37,11 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         height=height,
         device=options.device,
         precision=options.precision,
-        half=False,
+        source=RGBS,
+        target=RGBS,
     )
     cuda = "cuda" in engine.description or options.device.startswith("cuda")
     picture = list(np.random.default_rng(0).random((3, height, width), np.float32))
-    source = engine.upload(picture)
+    source = engine.upload(picture, FULL_RGB)
     state: State | None = None
     times: list[float] = []
     for _ in range(options.steps + 5):

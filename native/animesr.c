@@ -239,11 +239,15 @@ VS_EXTERNAL_API(void) VapourSynthPluginInit2(VSPlugin *plugin, const VSPLUGINAPI
                              "device:data:opt;"
                              "precision:data:opt;"
                              "format:int:opt;"
+                             "dither:int:opt;"
                              "block:int:opt;"
                              "warmup:int:opt;"
                              "scenes:int:opt;"
                              "prefetch:int:opt;"
                              "cache:int:opt;"
+                             "strips:int:opt;"
+                             "memory:int:opt;"
+                             "compile:int:opt;"
                              "matrix:int:opt;"
                              "range:int:opt;",
                              "clip:vnode;", call, "Upscale", plugin);

@@ -10,6 +10,7 @@ import vapoursynth as vs
 from clips import digests, source
 
 from vsanimesr import weights
+from vsanimesr.colour import FULL_RGB, RGBS
 from vsanimesr.engines.torch_engine import TorchEngine
 from vsanimesr.network import image_of
 
@@ -32,15 +33,17 @@ def test_golden_clip(released, model, precision, least):
         width=width,
         height=height,
         device="cuda",
+        source=RGBS,
+        target=RGBS,
         precision=precision,
-        half=False,
     )
-    sources = [engine.upload(list(np.moveaxis(frame, -1, 0))) for frame in clip]
+    sources = [engine.upload(list(np.moveaxis(frame, -1, 0)), FULL_RGB) for frame in clip]
     state = None
     images = []
     for t in range(count):
         window = (sources[max(t - 1, 0)], sources[t], sources[min(t + 1, count - 1)])
         state = engine.step(*window, state)
+        torch.cuda.synchronize()
         images.append(image_of(state.image)[0].float().cpu().permute(1, 2, 0).numpy())
     difference = np.stack(images) - golden[model].astype(np.float32)
     assert -10 * np.log10((difference**2).mean()) > least

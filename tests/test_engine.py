@@ -9,7 +9,7 @@ import torch
 import vapoursynth as vs
 
 from vsanimesr import engines
-from vsanimesr.engines import torch_engine
+from vsanimesr.colour import FULL_RGB
 from vsanimesr.engines.torch_engine import TorchEngine, pick_device, pick_precision
 from vsanimesr.errors import EngineError
 
@@ -19,7 +19,7 @@ GOLDEN = Path(__file__).parent / "data" / "bunny_64x48.npz"
 @pytest.fixture
 def make(fixed_weights):
     def call(width=16, height=12, **options):
-        defaults = {"device": "cpu", "precision": "fp32", "half": False}
+        defaults = {"device": "cpu", "precision": "fp32"}
         return engines.load("auto", fixed_weights, width=width, height=height, **defaults | options)
 
     return call
@@ -53,7 +53,9 @@ def test_states_are_values(make, precision):
     """A step changes nothing it was given, and gives the same again."""
     engine = make(precision=precision)
     random = np.random.default_rng(0)
-    sources = [engine.upload(list(random.random((3, 12, 16), np.float32))) for _ in range(3)]
+    sources = [
+        engine.upload(list(random.random((3, 12, 16), np.float32)), FULL_RGB) for _ in range(3)
+    ]
     kept = [source.clone() for source in sources]
     first = engine.step(*sources, None)
     image, hidden = first.image.clone(), first.hidden.clone()
@@ -69,7 +71,7 @@ def test_states_are_values(make, precision):
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
 def test_sizes_in_memory_are_as_stated(make, precision):
     engine = make(width=17, height=10, precision=precision)
-    source = engine.upload(list(np.zeros((3, 10, 17), np.float32)))
+    source = engine.upload(list(np.zeros((3, 10, 17), np.float32)), FULL_RGB)
     state = engine.step(source, source, source, None)
     assert source.nbytes == engine.source_bytes
     assert state.image.nbytes + state.hidden.nbytes == engine.state_bytes
@@ -82,12 +84,12 @@ def test_planes_may_be_strided_and_read_only(make):
     planes = list(wide[:, :, :16])
     for plane in planes:
         plane.flags.writeable = False
-    plain = engine.upload([plane.copy() for plane in planes])
-    assert torch.equal(engine.upload(planes), plain)
+    plain = engine.upload([plane.copy() for plane in planes], FULL_RGB)
+    assert torch.equal(engine.upload(planes, FULL_RGB), plain)
     state = engine.step(plain, plain, plain, None)
     out, large = np.empty((3, 48, 64), np.float32), np.zeros((3, 48, 96), np.float32)
-    engine.write(state, list(out))
-    engine.write(state, list(large[:, :, :64]))
+    engine.write(state, list(out), FULL_RGB)
+    engine.write(state, list(large[:, :, :64]), FULL_RGB)
     np.testing.assert_array_equal(large[:, :, :64], out)
     assert not large[:, :, 64:].any()
 
@@ -95,22 +97,24 @@ def test_planes_may_be_strided_and_read_only(make):
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError])
 def test_out_of_memory_says_what_would_help(make, monkeypatch, error):
     engine = make()
-    source = engine.upload(list(np.zeros((3, 12, 16), np.float32)))
+    source = engine.upload(list(np.zeros((3, 12, 16), np.float32)), FULL_RGB)
     if error is RuntimeError:
         error = RuntimeError("DefaultCPUAllocator: can't allocate memory: 12 bytes")
 
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(torch_engine.Network, "step", fail)
-    with pytest.raises(EngineError, match=r"out of memory on cpu at 16x12; lower cache="):
+    monkeypatch.setattr(engine, "_step", fail)
+    with pytest.raises(
+        EngineError, match=r"out of memory on cpu at 16x12; strips=2 would fit, lower cache="
+    ):
         engine.step(source, source, source, None)
 
 
 def test_other_errors_stay_as_they_are(make, monkeypatch):
     engine = make()
-    source = engine.upload(list(np.zeros((3, 12, 16), np.float32)))
-    monkeypatch.setattr(torch_engine.Network, "step", lambda *_: 1 / 0)
+    source = engine.upload(list(np.zeros((3, 12, 16), np.float32)), FULL_RGB)
+    monkeypatch.setattr(engine, "_step", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         engine.step(source, source, source, None)
 
@@ -156,7 +160,7 @@ def test_torch_missing(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without_torch)
     with pytest.raises(EngineError, match=r"torch is not installed: pip install 'vapoursynth-anim"):
-        engines.load("torch", {}, width=4, height=4, device="cpu", precision="fp32", half=False)
+        engines.load("torch", {}, width=4, height=4, device="cpu", precision="fp32")
 
 
 def test_the_engine_says_what_it_is(make):

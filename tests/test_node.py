@@ -23,18 +23,35 @@ class Engine:
         self.steps = 0
         self.closed = 0
 
-    def upload(self, planes):
+    overlaps = False
+
+    def upload(self, planes, colour):
+        assert colour == planes, "read with another frame's colour"
         return [planes]  # a list: anything falsy or hashable would hide mistakes
 
     def step(self, previous, current, following, state):
         self.steps += 1
         return (state or (), previous[0], current[0], following[0])
 
-    def write(self, state, planes):
-        planes.append(state)
+    def write(self, state, planes, colour):
+        planes += (state, colour)
 
     def close(self):
         self.closed += 1
+
+
+class Colours:
+    """Colours are frame numbers, those of outputs a hundred more."""
+
+    def source(self, n, props):
+        assert props == n + 1
+        return n
+
+    def target(self, colour):
+        return colour + 100
+
+    def mark(self, props, colour):
+        assert colour == props - 1 + 100
 
 
 class Host:
@@ -60,6 +77,9 @@ class Host:
 
     def getFramePropertiesRO(self, frame):
         return frame
+
+    def getFramePropertiesRW(self, frame):
+        return frame[0]
 
     def mapGetInt(self, props, key, index, error):
         n = props - 1
@@ -95,6 +115,7 @@ def make(clip, block, warmup, honour, cache, prefetch):
         engine,
         Run(length=clip.length, block=block, warmup=warmup),
         Cuts(clip.length, honour),
+        Colours(),
         cache_bytes=cache,
         prefetch=prefetch,
     )
@@ -165,8 +186,9 @@ def test_any_interleaving_gives_the_model(clip, block, warmup, honour, cache, pr
         if block:
             assert engine.steps - before <= warmup + block
         if result is not None:
-            props, state = result
+            props, state, colour = result
             assert props == n + 1, "properties of another frame"
+            assert colour == n + 100, "written with another frame's colour"
             assert state == expected(n, clip, block, warmup, honour)
     assert host.held == 0, "frames leaked"
     node.release()

@@ -10,6 +10,7 @@ import vapoursynth as vs
 from clips import source
 
 from vsanimesr import __version__
+from vsanimesr.network import Network
 from vsanimesr.options import defaults
 from vsanimesr.vs import api
 
@@ -33,28 +34,14 @@ def upscale(fixed_model):
     return call
 
 
-class Enlarger:
-    """An engine that only enlarges, so that colours can be judged without a network."""
-
-    source_bytes = state_bytes = 1
-
-    def upload(self, planes):
-        return np.stack(planes).astype(np.float32)
-
-    def step(self, previous, current, following, state):
-        return current
-
-    def write(self, state, planes):
-        for plane, channel in zip(planes, state, strict=True):
-            plane[:] = channel.repeat(4, axis=0).repeat(4, axis=1)
-
-    def close(self):
-        pass
-
-
 @pytest.fixture
 def enlarger(monkeypatch):
-    monkeypatch.setattr("vsanimesr.engines.load", lambda *_, **__: Enlarger())
+    """A network that only repeats pixels, so that colours can be judged without one."""
+
+    def step(network, window, image, hidden):
+        return window[:, 3:6].repeat_interleave(16, dim=1), hidden
+
+    monkeypatch.setattr(Network, "step", step)
 
 
 @pytest.mark.parametrize("format", FORMATS, ids=lambda f: f.name)
@@ -91,7 +78,7 @@ def test_an_unknown_matrix_follows_the_size_and_warns_once(enlarger, upscale, lo
     for (width, height), matrix in {(720, 480): 6, (720, 576): 5, (1280, 720): 1}.items():
         logged.clear()
         out = upscale(core.std.BlankClip(None, width, height, vs.YUV420P8, length=3))
-        for n in range(3):
+        for n in range(1 if width > 720 else 2):
             with out.get_frame(n) as frame:
                 assert frame.props["_Matrix"] == matrix
         assert len(logged) == 1
@@ -112,12 +99,16 @@ def logged():
     core.remove_log_handler(handle)
 
 
-def test_each_frame_is_read_by_its_own_properties(enlarger, upscale):
-    """A splice of two matrices is one clip of the first one's, with the right colours."""
+def test_each_frame_keeps_its_own_colour(enlarger, upscale):
+    """A splice of matrices stays one, and each part is read and written by its own."""
     rgb = source(1, 64, 48, cuts=())
     first, second, third = (rgb.resize.Bicubic(format=vs.YUV444P16, matrix=m) for m in (1, 9, 6))
     third = third.std.RemoveFrameProps("_Matrix")
-    out = upscale(first + second + third).resize.Bicubic(format=vs.RGBS)
+    out = upscale(first + second + third)
+    for n, matrix in enumerate((1, 9, 6)):
+        with out.get_frame(n) as frame:
+            assert frame.props["_Matrix"] == matrix
+    out = out.resize.Bicubic(format=vs.RGBS)
     small = [planes(out, n) for n in range(3)]
     assert np.abs(small[0] - small[1]).max() < 1e-3
     assert np.abs(small[0] - small[2]).max() < 1e-3
@@ -196,7 +187,7 @@ def test_what_lies_outside_the_range_is_clamped_on_the_way_in_only(upscale):
         ({"scale": 0.0}, "scale=0, wanted more than 0 and at most 4"),
         ({"scale": 5.0}, "scale=5, wanted more than 0 and at most 4"),
         ({"backend": "tensorrt"}, "backend=tensorrt, wanted one of auto, torch"),
-        ({"precision": "int8"}, "precision=int8, wanted one of auto, fp32, fp16, bf16"),
+        ({"precision": "int8"}, "precision=int8, wanted one of auto, fp32, tf32, fp16, bf16"),
         ({"device": "gpu"}, "device=gpu, wanted auto, cpu, cuda or cuda:N"),
         ({"device": "cuda:"}, "device=cuda:, wanted auto, cpu, cuda or cuda:N"),
         ({"block": -1}, "block=-1, wanted 0 or more"),
@@ -207,7 +198,7 @@ def test_what_lies_outside_the_range_is_clamped_on_the_way_in_only(upscale):
         ({"range": 3}, "range=3, wanted one of -1, 0, 1"),
         ({"format": 12345}, "format=12345, wanted the id of a video format"),
         ({"format": vs.GRAY32}, "format is Gray32, wanted GRAY, RGB or YUV of 8 to 16 bit"),
-        ({"matrix": 2}, "matrix=2, wanted one of -1, 1, 4, 5, 6, 7, 8, 9, 10"),
+        ({"matrix": 2}, "matrix=2, wanted one of -1, 1, 4, 5, 6, 7, 8, 9"),
         ({"model": "v3"}, "v3.*v1.*v2"),
         ({"model": "/nowhere/my.safetensors"}, "/nowhere/my.safetensors"),
     ],
@@ -230,7 +221,23 @@ def test_bad_arguments(upscale, options, message):
 def test_bad_clips(upscale, change, message):
     clip = source(2, 16, 16, cuts=(), format=vs.YUV420P8)
     with pytest.raises(vs.Error, match=f"^Upscale: {message}"):
-        upscale(change(clip))
+        upscale(change(clip)).get_frame(0)
+
+
+def test_the_older_name_of_the_range_is_read(enlarger, upscale):
+    clip = source(1, 64, 48, cuts=()).resize.Bicubic(format=vs.YUV444P8, matrix=1, range=1)
+    with pytest.warns(DeprecationWarning, match="_ColorRange"):
+        older = clip.std.RemoveFrameProps("_Range").std.SetFrameProps(_ColorRange=0)
+    np.testing.assert_array_equal(planes(upscale(older), 0), planes(upscale(clip), 0))
+
+
+@pytest.mark.parametrize("matrix", [10, 14, 99])
+def test_matrices_that_are_not_linear(enlarger, upscale, matrix):
+    clip = source(1, 16, 16, cuts=(), format=vs.YUV444P8).std.SetFrameProps(_Matrix=matrix)
+    wanted = f"^Upscale: frame 0 has _Matrix={matrix}, wanted one of 1, 4, 5, 6, 7, 8, 9: convert"
+    with pytest.raises(vs.Error, match=wanted):
+        upscale(clip).get_frame(0)
+    assert planes(upscale(clip, matrix=9), 0).shape == (3, 64, 64)
 
 
 def test_interlaced_frames_later_on(upscale):

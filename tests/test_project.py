@@ -14,8 +14,8 @@ PACKAGE = ROOT / "vsanimesr"
 
 # Each may import from those above it only.
 LAYERS = [
-    {"errors", "models", "lru", "pth", "wheel", "recurrence", "colour"},
-    {"options", "network", "weights", "strips"},
+    {"errors", "models", "lru", "pth", "wheel", "recurrence", "colour", "resample", "strips"},
+    {"options", "network", "weights"},
     {"engines"},
     {"vs"},
     {"encode", "training"},
@@ -25,6 +25,7 @@ LAYERS = [
 ]
 # Within a layer, these may import the others of it.
 WITHIN = {"weights": {"pth", "wheel"}, "pth": {"errors", "models"}, "wheel": {"errors"}}
+WITHIN |= {"colour": {"errors"}, "resample": {"colour"}, "strips": {"errors", "models"}}
 
 
 def layer(name):

@@ -6,11 +6,13 @@ The plugin, the command line and the README's table all read them from here.
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from vsanimesr.colour import Matrix
 from vsanimesr.errors import OptionError
+from vsanimesr.strips import AUTO
 
 BACKENDS = ("torch",)
-PRECISIONS = ("fp32", "fp16", "bf16")
-MATRICES = (1, 4, 5, 6, 7, 8, 9, 10)  # 709, FCC, 470BG, 170M, 240M, YCgCo, 2020 (both)
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
+MATRICES = tuple(int(matrix) for matrix in Matrix if matrix != Matrix.RGB)
 
 
 def _option(default: Any, meaning: str) -> Any:  # noqa: ANN401 - the field has the type
@@ -33,9 +35,10 @@ class Options:
     device: str = _option("auto", "`auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`")
     precision: str = _option(
         "auto",
-        "`fp32`, `fp16`, `bf16`, or `auto`: the fastest that keeps 50 dB to fp32 on the device",
+        "`fp32`, `tf32` (GPU), `fp16`, `bf16`, or `auto`: the fastest that keeps 50 dB to fp32",
     )
     format: int = _option(0, "format of the result, such as `vs.YUV420P10`; 0: that of the clip")
+    dither: int = _option(0, "1: ordered dithering when integers are written; 0: rounding")
     block: int = _option(120, "frames between fixed restarts of the recurrence; 0: never")
     warmup: int = _option(12, "steps run before the first frame of a block")
     scenes: int = _option(
@@ -45,6 +48,11 @@ class Options:
         -1, "source frames asked for ahead when frames are asked for one by one; -1: one a thread"
     )
     cache: int = _option(1024, "MB for kept states and source frames, on the device")
+    strips: int = _option(
+        AUTO, "strips of rows a step is computed in, for less memory; -1: by memory; 0: none"
+    )
+    memory: int = _option(0, "MB of the device that strips are chosen for; 0: all it has")
+    compile: int = _option(0, "1: torch.compile the step (takes a while, wants a C++ compiler)")
     matrix: int = _option(
         -1, "matrix of the clip (`vs.MatrixCoefficients`); -1: by `_Matrix`, else by its size"
     )
@@ -58,11 +66,15 @@ class Options:
         _one_of("backend", self.backend, ("auto", *BACKENDS))
         _one_of("precision", self.precision, ("auto", *PRECISIONS))
         _one_of("scenes", self.scenes, (0, 1))
+        _one_of("dither", self.dither, (0, 1))
         _one_of("range", self.range, (-1, 0, 1))
         _at_least("block", self.block, 0)
         _at_least("warmup", self.warmup, 0)
         _at_least("prefetch", self.prefetch, -1)
         _at_least("cache", self.cache, 0)
+        _at_least("strips", self.strips, AUTO)
+        _at_least("memory", self.memory, 0)
+        _one_of("compile", self.compile, (0, 1))
         _one_of("matrix", self.matrix, (-1, *MATRICES))
 
 

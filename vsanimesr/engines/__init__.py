@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from vsanimesr.colour import RGBS, Format
 from vsanimesr.engines.protocol import Engine, Plane
 from vsanimesr.errors import EngineError
+from vsanimesr.strips import AUTO
 
 __all__ = ["Engine", "Plane", "load"]
 
@@ -21,9 +23,15 @@ def load(
     *,
     width: int,
     height: int,
+    source: Format = RGBS,
+    target: Format = RGBS,
     device: str,
     precision: str,
-    half: bool,
+    dither: bool = False,
+    compile: bool = False,
+    strips: int = AUTO,
+    memory: int = 0,
+    cache: int = 0,
 ) -> Engine[Any, Any]:
     """Make an engine.
 
@@ -32,9 +40,15 @@ def load(
         weights: The network's tensors by their released names, float32.
         width: Columns of a source frame, 1 or more.
         height: Rows of a source frame, 1 or more.
+        source: Format of the planes that are uploaded.
+        target: Format of the planes that are written.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        precision: `auto`, `fp32`, `fp16` or `bf16`.
-        half: The clip is in half precision; `auto` then means fp16 on a GPU.
+        precision: `auto`, `fp32`, `tf32`, `fp16` or `bf16`.
+        dither: Ordered dithering where integers are written.
+        compile: Have torch compile the step.
+        strips: Strips of a step; -1 chooses by memory, 0 is the whole frame.
+        memory: Bytes of the device that strips are chosen for; 0: all it has.
+        cache: Bytes that the caller will keep in sources and states.
 
     Raises:
         EngineError: The runtime, the device or the precision is not to be had.
@@ -50,5 +64,16 @@ def load(
             "backend=torch, but torch is not installed: pip install 'vapoursynth-animesr[torch]'"
         ) from error
     return TorchEngine(
-        weights, width=width, height=height, device=device, precision=precision, half=half
+        weights,
+        width=width,
+        height=height,
+        source=source,
+        target=target,
+        device=device,
+        precision=precision,
+        dither=dither,
+        compile=compile,
+        strips=strips,
+        memory=memory,
+        cache=cache,
     )

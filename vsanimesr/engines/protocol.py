@@ -5,12 +5,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from vsanimesr.colour import Colour
+
 type Plane = np.ndarray[tuple[int, int], np.dtype[Any]]
-"""One colour plane: (rows, columns), float32 or float16; rows may be padded (strided)."""
+"""One plane: (rows, columns) of uint8, uint16, float16 or float32; rows may be padded (strided)."""
 
 
 class Engine[Source, State](Protocol):
-    """One network on one device for one frame size.
+    """One network on one device for one frame size, one source and one target format.
 
     `Source` is an uploaded source frame and `State` what a step leaves behind: the image it made,
     which is the next step's feedback, and the hidden state. Both are values: they are never
@@ -21,11 +23,14 @@ class Engine[Source, State](Protocol):
     """Memory that one `Source` takes on the device."""
     state_bytes: int
     """Memory that one `State` takes on the device."""
+    overlaps: bool
+    """`upload` and `step` return before the device is done, so that it pays to `write` one image
+    on one thread while another runs the next step. Never two of `upload` and `step` at a time."""
     description: str
     """Runtime, device and precision, for people."""
 
-    def upload(self, planes: Sequence[Plane]) -> Source:
-        """Take R, G, B planes (h, w), nominal range [0, 1], and clamp them to it.
+    def upload(self, planes: Sequence[Plane], colour: Colour) -> Source:
+        """Take the planes of a source frame as they lie; what lies outside [0, 1] is clamped.
 
         The planes are only valid during the call.
         """
@@ -37,8 +42,11 @@ class Engine[Source, State](Protocol):
         """Run the network once; `state` None is the zero state."""
         ...
 
-    def write(self, state: State, planes: Sequence[Plane]) -> None:
-        """Write the image of a state, not clamped, into R, G, B planes (4h, 4w)."""
+    def write(self, state: State, planes: Sequence[Plane], colour: Colour) -> None:
+        """Write the image of a state into the planes of an output frame of this colour.
+
+        Integers are rounded and clamped, floats are not clamped.
+        """
         ...
 
     def close(self) -> None:

@@ -4,30 +4,50 @@ Letters: h, w rows and columns of a source frame; H, W the same after padding to
 """
 
 import contextlib
+import logging
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import psutil
 import torch
 import torch.nn.functional as F
 
+from vsanimesr.colour import Colour, Format
+from vsanimesr.engines.cuda_graph import GraphedStep
 from vsanimesr.engines.protocol import Plane
+from vsanimesr.engines.torch_colour import Reader, Writer
+from vsanimesr.engines.torch_strips import Step, in_strips
+from vsanimesr.engines.transfer import CudaTransfer, HostTransfer, Ready
 from vsanimesr.errors import EngineError
-from vsanimesr.models import ALIGNMENT, FEATURES, IMAGE, SCALE
+from vsanimesr.models import ALIGNMENT, FEATURES, IMAGE, SCALE, WINDOW
 from vsanimesr.network import Network
+from vsanimesr.strips import AUTO, Budget, cut
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+DTYPES = {
+    "fp32": torch.float32,
+    "tf32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+}
+
+IN_FLIGHT = 4
+"""States that requests under way may hold beside the kept ones, for planning memory."""
+
+log = logging.getLogger("vsanimesr")
 
 
 @dataclass(frozen=True)
 class State:
     """What a step leaves behind.
 
-    `image` (1, 48, H, W) is the output before the pixel shuffle, `hidden` (1, 64, H, W).
+    `image` (1, 48, H, W) is the output before the pixel shuffle, `hidden` (1, 64, H, W). `ready`
+    is the device's token of both being there.
     """
 
     image: torch.Tensor
     hidden: torch.Tensor
+    ready: Ready = None
 
 
 class TorchEngine:
@@ -43,36 +63,76 @@ class TorchEngine:
         *,
         width: int,
         height: int,
+        source: Format,
+        target: Format,
         device: str,
         precision: str,
-        half: bool,
+        dither: bool = False,
+        compile: bool = False,
+        strips: int = AUTO,
+        memory: int = 0,
+        cache: int = 0,
     ) -> None:
         """Load the network onto the device. Arguments and errors as `engines.load`."""
         self._device = pick_device(device)
+        half = source.floating and source.bits == 16
         precision = pick_precision(precision, self._device, half)
         self._dtype = torch.float16 if precision == "fp16" else torch.float32
         self._height, self._width = height, width
         self._pad = (0, -width % ALIGNMENT, 0, -height % ALIGNMENT)
-        padded = (width + self._pad[1]) * (height + self._pad[3])
-        self.source_bytes = 3 * padded * self._dtype.itemsize
-        self.state_bytes = (IMAGE + FEATURES) * padded * self._dtype.itemsize
+        columns, rows = width + self._pad[1], height + self._pad[3]
+        self.source_bytes = 3 * rows * columns * self._dtype.itemsize
+        self.state_bytes = (IMAGE + FEATURES) * rows * columns * self._dtype.itemsize
+        self.budget = Budget(
+            width=columns,
+            height=rows,
+            itemsize=DTYPES[precision].itemsize,
+            state_itemsize=self._dtype.itemsize,
+            kept=cache + IN_FLIGHT * self.state_bytes,
+            memory=memory or _total_memory(self._device),
+        )
+        self._strips = self.budget.resolve(strips)
         self.description = f"torch {torch.__version__}, {_device_name(self._device)}, {precision}"
+        on_gpu = self._device.type == "cuda"
+        tf32 = precision == "tf32"
+        self._transfer = CudaTransfer(self._device, tf32=tf32) if on_gpu else HostTransfer()
+        self.overlaps = self._transfer.overlaps
         with self._running():
+            self._read = Reader(source, self._device, self._dtype)
+            self._write = Writer(target, self._device, dither=dither)
             network = Network.from_weights(weights).eval().requires_grad_(False)
-            self._network = network.to(self._device, DTYPES[precision]).to(
-                memory_format=torch.channels_last
-            )
-            shape = (1, IMAGE + FEATURES, height + self._pad[3], width + self._pad[1])
+            network = network.to(self._device, DTYPES[precision])
+            step: Step = network.to(memory_format=torch.channels_last).step
+            shape = (1, WINDOW + IMAGE + FEATURES, rows, columns)
             zero = torch.zeros((), dtype=self._dtype, device=self._device).expand(shape)
-            self._zero = State(zero[:, :IMAGE], zero[:, IMAGE:])
+            window, image, hidden = zero.split((WINDOW, IMAGE, FEATURES), dim=1)
+            self._zero = State(image, hidden)
+            if compile:
+                step = torch.compile(step, dynamic=False)
+            self._step = in_strips(step, cut(rows, self._strips))
+            if on_gpu:
+                self._capture(window)
 
-    def upload(self, planes: Sequence[Plane]) -> torch.Tensor:
+    def _capture(self, window: torch.Tensor) -> None:
+        def dense(x: torch.Tensor) -> torch.Tensor:
+            return x.contiguous(memory_format=torch.channels_last)
+
+        with self._transfer.computing():
+            try:
+                arguments = (dense(x) for x in (window, self._zero.image, self._zero.hidden))
+                self._step = GraphedStep(self._step, *arguments)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                log.warning("Upscale: no CUDA graph, so steps are slower to launch: %s", error)
+
+    def upload(self, planes: Sequence[Plane], colour: Colour) -> torch.Tensor:
         """See `Engine.upload`; a NaN becomes 0, for it would spread through the recurrence."""
-        with self._running():
-            rgb = np.stack(planes, axis=-1)  # (h, w, 3): a channels_last tensor as it lies
-            source = torch.from_numpy(rgb).permute(2, 0, 1)[None].to(self._device, self._dtype)
-            source = source.nan_to_num(nan=0.0).clamp_(0, 1)
-            return F.pad(source, self._pad, mode="replicate")
+        with self._running(), self._transfer.uploading():
+            source = self._read(self._transfer.upload(planes), colour)
+            if any(self._pad):
+                source = F.pad(source, self._pad, mode="replicate")
+            return source.contiguous(memory_format=torch.channels_last)
 
     def step(
         self,
@@ -83,37 +143,28 @@ class TorchEngine:
     ) -> State:
         """See `Engine.step`."""
         state = state or self._zero
-        with self._running():
+        with self._running(), self._transfer.computing(previous, current, following):
             window = torch.cat((previous, current, following), dim=1)
-            return State(*self._network.step(window, state.image, state.hidden))
+            image, hidden = self._step(window, state.image, state.hidden)
+            return State(image, hidden, self._transfer.mark())
 
-    def write(self, state: State, planes: Sequence[Plane]) -> None:
+    def write(self, state: State, planes: Sequence[Plane], colour: Colour) -> None:
         """See `Engine.write`."""
-        with self._running():
-            image = F.pixel_shuffle(state.image, SCALE)[0]
-            image = image[:, : self._height * SCALE, : self._width * SCALE].cpu()
-            for channel, plane in zip(image, planes, strict=True):
-                torch.from_numpy(plane).copy_(channel)
+        with self._running(), self._transfer.downloading(state.ready):
+            image = F.pixel_shuffle(state.image, SCALE)
+            image = image[:, :, : self._height * SCALE, : self._width * SCALE]
+            self._transfer.download(self._write(image, colour), planes)
 
     def close(self) -> None:
         """See `Engine.close`."""
-        del self._network, self._zero
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        del self._step, self._zero
+        self._transfer.close()
 
     @contextlib.contextmanager
     def _running(self) -> Generator[None]:
-        """Inference on this device with kernels that give the same bytes every time.
-
-        No autotuning (its choice depends on timing) and no TF32 (fp32 means fp32).
-        """
+        """Inference; running out of memory becomes an error that says what would help."""
         try:
-            with (
-                torch.inference_mode(),
-                torch.backends.cudnn.flags(
-                    enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-                ),
-            ):
+            with torch.inference_mode():
                 yield
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
@@ -125,10 +176,10 @@ class TorchEngine:
 
     def _out_of_memory(self) -> str:
         what = f"out of memory on {self._device} at {self._width}x{self._height}"
-        cures = "lower cache=, close other programs that use the device"
+        cures = f"{self.budget.advice(self._strips)}, lower cache="
+        cures += ", close other programs that use the device"
         if self._device.type == "cuda":
-            total = torch.cuda.get_device_properties(self._device).total_memory / 2**20
-            what += f" ({total:.0f} MB in all)"
+            what += f" ({_total_memory(self._device) / 2**20:.0f} MB in all)"
             if self._dtype == torch.float32:
                 cures += ", use precision='fp16'"
             cures += ", use device='cpu'"
@@ -173,8 +224,19 @@ def pick_precision(name: str, device: torch.device, half: bool) -> str:
         capabilities = torch.cpu.get_capabilities()
         fast = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
         return "bf16" if fast and torch.backends.mkldnn.is_available() else "fp32"
+    if name == "tf32":
+        raise EngineError(
+            "precision=tf32 is a mode of NVIDIA GPUs, and the device is cpu: use fp32"
+        )
     return name
 
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def _total_memory(device: torch.device) -> int:
+    """Bytes that the device has, used or not."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return psutil.virtual_memory().total

@@ -146,7 +146,6 @@ _PROTOTYPES: dict[str, Any] = {
     "getVideoInfo": _call(POINTER(VideoInfo), c_void_p),
     "newVideoFrame": _call(c_void_p, POINTER(VideoFormat), c_int, c_int, c_void_p, c_void_p),
     "freeFrame": _call(None, c_void_p),
-    "copyFrame": _call(c_void_p, c_void_p, c_void_p),
     "getFramePropertiesRO": _peek(c_void_p, c_void_p),
     "getFramePropertiesRW": _peek(c_void_p, c_void_p),
     "getStride": _peek(c_size_t, c_void_p, c_int),
@@ -157,8 +156,10 @@ _PROTOTYPES: dict[str, Any] = {
     "getFrameHeight": _peek(c_int, c_void_p, c_int),
     "getVideoFormatName": _peek(c_int, POINTER(VideoFormat), c_char_p),
     "getVideoFormatByID": _peek(c_int, POINTER(VideoFormat), c_uint32, c_void_p),
+    "queryVideoFormat": _peek(
+        c_int, POINTER(VideoFormat), c_int, c_int, c_int, c_int, c_int, c_void_p
+    ),
     "queryVideoFormatID": _peek(c_uint32, c_int, c_int, c_int, c_int, c_int, c_void_p),
-    "getFrame": _call(c_void_p, c_int, c_void_p, c_char_p, c_int),
     "getFrameFilter": _peek(c_void_p, c_int, c_void_p, c_void_p),
     "requestFrameFilter": _peek(None, c_int, c_void_p, c_void_p),
     "setFilterError": _peek(None, c_char_p, c_void_p),
@@ -168,6 +169,7 @@ _PROTOTYPES: dict[str, Any] = {
     "mapGetError": _peek(c_char_p, c_void_p),
     "mapGetInt": _peek(c_int64, c_void_p, c_char_p, c_int, _INT_P),
     "mapSetInt": _peek(c_int, c_void_p, c_char_p, c_int64, c_int),
+    "mapDeleteKey": _peek(c_int, c_void_p, c_char_p),
     "mapGetFloat": _peek(c_double, c_void_p, c_char_p, c_int, _INT_P),
     "mapGetData": _peek(c_char_p, c_void_p, c_char_p, c_int, _INT_P),
     "mapSetData": _peek(c_int, c_void_p, c_char_p, c_char_p, c_int, c_int, c_int),

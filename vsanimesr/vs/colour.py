@@ -1,117 +1,138 @@
-"""Colour around the network with VapourSynth's own `resize`: any constant format to RGB and back.
+"""Formats and colours between VapourSynth's terms and the engine's.
 
-Matrix, range and chroma location come from the properties of each frame on the way in. On the way
-out every frame gets those of the clip's first frame, and its properties say so.
+Matrix, range and chroma location of every source frame come from its own properties; the output
+frame of the same number has the same ones, as far as its format knows them, and says so.
 """
 
-from dataclasses import dataclass
-
+from vsanimesr.colour import ChromaLocation, Colour, Family, Format, Matrix
 from vsanimesr.errors import OptionError
 from vsanimesr.vs.api import (
     API,
     MAP_REPLACE,
-    Activation,
     ColorFamily,
-    FilterMode,
-    FrameData,
     MessageType,
+    SampleType,
+    VideoFormat,
     VideoInfo,
     get_int,
 )
-from vsanimesr.vs.host import create_node, say
+from vsanimesr.vs.host import say
 
 RESIZE = b"com.vapoursynth.resize"
-
-# VSMatrixCoefficients (VSConstants4.h)
-RGB, BT709, UNSPECIFIED, RESERVED, BT470_BG, ST170_M = 0, 1, 2, 3, 5, 6
-
-
-@dataclass(frozen=True)
-class Colour:
-    """How samples of a clip mean colours, in VapourSynth's numbers (VSConstants4.h)."""
-
-    matrix: int
-    range: int
-    """1 full, 0 limited."""
-    chroma_location: int
+FAMILIES = {
+    ColorFamily.GRAY: Family.GRAY,
+    ColorFamily.RGB: Family.RGB,
+    ColorFamily.YUV: Family.YUV,
+}
+UNSAID = (0, 2, 3)  # RGB (which YUV cannot be), unspecified, reserved (H.273 table 4)
 
 
-def matrix_by_size(width: int, height: int) -> int:
+def format_of(video_format: VideoFormat) -> Format:
+    """A format in the engine's terms."""
+    return Format(
+        FAMILIES[ColorFamily(video_format.color_family)],
+        video_format.bits_per_sample,
+        video_format.sample_type == SampleType.FLOAT,
+        video_format.sub_sampling_w,
+        video_format.sub_sampling_h,
+    )
+
+
+def matrix_by_size(width: int, height: int) -> Matrix:
     """Matrix of a YUV clip that does not say: the rule of vs-tools' `Matrix.from_res`."""
     if (width, height) <= (1024, 576):
-        return ST170_M if height <= 486 else BT470_BG
-    return BT709
+        return Matrix.ST170_M if height <= 486 else Matrix.BT470_BG
+    return Matrix.BT709
 
 
-def colour_of(api: API, props: int, info: VideoInfo, matrix: int, full: int) -> Colour:
-    """Colour of a frame, by `matrix` and `full` where they are not -1, else by its properties."""
-    rgb = info.format.color_family == ColorFamily.RGB
-    if rgb:
-        matrix = RGB
-    elif matrix < 0:
-        matrix = get_int(api, props, b"_Matrix", UNSPECIFIED)
-        if matrix in (RGB, UNSPECIFIED, RESERVED):
-            matrix = matrix_by_size(info.width, info.height)
-    if full < 0:
-        full = get_int(api, props, b"_Range", int(rgb))
-    return Colour(matrix, full, get_int(api, props, b"_ChromaLocation", 0))
-
-
-class Tagger:
-    """A node that writes matrix and range into the properties of frames that lack them.
-
-    Frames that `resize` could not convert, or would convert wrongly, are so made plain, each by its
-    own properties. Warns once a clip when a matrix had to be guessed.
-    """
+class Colours:
+    """Colours of source frames, and what becomes of them in output frames."""
 
     def __init__(
-        self, api: API, core: int, source: int, info: VideoInfo, matrix: int, full: int
+        self, api: API, core: int, info: VideoInfo, output: VideoInfo, matrix: int, full: int
     ) -> None:
-        """Tag the frames of `source` (VSNode, whose reference is taken over)."""
-        self._api, self._core, self._source, self._info = api, core, source, info
+        """For a clip of `info` that becomes one of `output`.
+
+        Args:
+            api: The API table.
+            core: VSCore, for the warning.
+            info: Format and size of the clip.
+            output: Format and size of what is made of it.
+            matrix: The clip's matrix whatever its frames say; -1: as they say.
+            full: 1 full range, 0 limited, whatever its frames say; -1: as they say.
+        """
+        self._api, self._core = api, core
         self._matrix, self._full = matrix, full
-        self._warned = info.format.color_family != ColorFamily.YUV or matrix >= 0
+        self._size = info.width, info.height
+        self._output_size = output.width, output.height
+        self._from = FAMILIES[ColorFamily(info.format.color_family)]
+        self._to = FAMILIES[ColorFamily(output.format.color_family)]
+        self._subsampled = bool(output.format.sub_sampling_w or output.format.sub_sampling_h)
+        self._warned = self._from != Family.YUV or matrix >= 0
 
-    def get_frame(self, n: int, activation: int, frame_data: FrameData, context: int) -> int | None:
-        """See `host.Filter`."""
+    def source(self, n: int, props: int) -> Colour:
+        """Colour of source frame n by its properties (VSMap). Warns once of a guessed matrix.
+
+        Raises:
+            OptionError: A matrix that is no linear function of the samples, or unknown.
+        """
+        rgb = self._from == Family.RGB
+        full = self._full
+        if full < 0:  # VapourSynth itself answers for _ColorRange, the deprecated name
+            full = get_int(self._api, props, b"_Range", int(rgb))
+        location = get_int(self._api, props, b"_ChromaLocation", 0)
+        chroma = ChromaLocation(location if 0 <= location <= max(ChromaLocation) else 0)
+        matrix = Matrix.RGB if rgb else self._source_matrix(n, props)
+        return Colour(matrix, bool(full), chroma)
+
+    def _source_matrix(self, n: int, props: int) -> Matrix:
+        said = self._matrix
+        if said < 0:
+            said = get_int(self._api, props, b"_Matrix", UNSAID[1])
+        if said in UNSAID:
+            matrix = matrix_by_size(*self._size)
+            self._warn(n, matrix)
+            return matrix
+        try:
+            return Matrix(said)
+        except ValueError:
+            raise OptionError(
+                f"frame {n} has _Matrix={said}, wanted one of "
+                f"{', '.join(str(int(m)) for m in Matrix if m)}: convert the clip with "
+                "resize.Bicubic(matrix=…), or set matrix= to read it otherwise"
+            ) from None
+
+    def _warn(self, n: int, matrix: Matrix) -> None:
+        if self._warned:
+            return
+        self._warned = True
+        width, height = self._size
+        say(
+            self._api,
+            self._core,
+            MessageType.WARNING,
+            f"frame {n} does not say its matrix; taking {int(matrix)} by its size of "
+            f"{width}x{height}. Set matrix= to choose",
+        )
+
+    def target(self, source: Colour) -> Colour:
+        """Colour of the output frame of a source frame of this colour."""
+        if self._to == Family.RGB:
+            return Colour(Matrix.RGB, source.full if self._from == Family.RGB else True)
+        if self._from == Family.RGB:
+            chosen = self._matrix if self._matrix >= 0 else matrix_by_size(*self._output_size)
+            return Colour(Matrix(chosen), full=False)
+        return source
+
+    def mark(self, props: int, colour: Colour) -> None:
+        """Make the properties (VSMap) of an output frame say its colour."""
         api = self._api
-        if activation == Activation.INITIAL:
-            api.requestFrameFilter(n, self._source, context)
-        if activation != Activation.ALL_FRAMES_READY:
-            return None
-        frame = api.getFrameFilter(n, self._source, context)
-        tagged: int = api.copyFrame(frame, self._core)
-        api.freeFrame(frame)
-        props = api.getFramePropertiesRW(tagged)
-        colour = colour_of(api, props, self._info, self._matrix, self._full)
-        if not self._warned and get_int(api, props, b"_Matrix", UNSPECIFIED) != colour.matrix:
-            self._warned = True
-            say(
-                api,
-                self._core,
-                MessageType.WARNING,
-                f"frame {n} does not say its matrix; taking {colour.matrix} by its size of "
-                f"{self._info.width}x{self._info.height}. Set matrix= to choose",
-            )
         api.mapSetInt(props, b"_Matrix", colour.matrix, MAP_REPLACE)
-        api.mapSetInt(props, b"_Range", colour.range, MAP_REPLACE)
-        return tagged
-
-    def release(self) -> None:
-        """See `host.Filter`."""
-        source, self._source = self._source, 0
-        if source:
-            self._api.freeNode(source)
-
-
-def tag(api: API, core: int, source: int, info: VideoInfo, matrix: int, full: int) -> int:
-    """A node whose frames all say their matrix and range. Takes over the reference `source`."""
-    tagger = Tagger(api, core, source, info, matrix, full)
-    try:
-        return create_node(api, core, "Upscale", info, tagger, source, FilterMode.PARALLEL)
-    except BaseException:
-        tagger.release()
-        raise
+        api.mapSetInt(props, b"_Range", colour.full, MAP_REPLACE)
+        if self._subsampled:
+            api.mapSetInt(props, b"_ChromaLocation", colour.chroma, MAP_REPLACE)
+        else:
+            api.mapDeleteKey(props, b"_ChromaLocation")
 
 
 def resize(api: API, core: int, source: int, **arguments: int) -> int:

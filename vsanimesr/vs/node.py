@@ -1,9 +1,10 @@
 """The node that serves output frames of the recurrent network in any order.
 
-Filter mode: `fmParallelRequests`. VapourSynth then calls `get_frame` with all frames ready one
-call at a time but in *no promised order*, and keeps the other requests in its queue without
-occupying a worker thread; `recurrence.plan` makes the order irrelevant. `fmParallel` behind the
-node's own lock is measured beside it by benchmarks/node.py; see docs/architecture.md.
+Filter mode: `fmParallelRequests` where a step ends before it returns (a CPU). VapourSynth then
+calls `get_frame` with all frames ready one call at a time but in *no promised order*, and keeps the
+other requests in its queue without occupying a worker thread; `recurrence.plan` makes the order
+irrelevant. Where steps are only enqueued (a GPU), `fmParallel` behind the node's own lock, which is
+held while a step is enqueued and not while its image is waited for. See docs/architecture.md.
 
 A request that arrives early computes the missing steps itself. Steps that other pending requests
 will ask for are pinned until they have been served. Nothing waits for another request, and frames
@@ -19,9 +20,9 @@ from dataclasses import dataclass, field
 from vsanimesr.engines import Engine
 from vsanimesr.errors import OptionError
 from vsanimesr.lru import Lru
-from vsanimesr.models import SCALE
 from vsanimesr.recurrence import MAX_REQUEST, Cuts, Look, Run, plan
 from vsanimesr.vs.api import API, Activation, FrameData, VideoInfo, get_int
+from vsanimesr.vs.colour import Colours
 from vsanimesr.vs.host import planes
 
 MIN_SOURCES = 3  # one window
@@ -56,19 +57,19 @@ class Node[Source, State]:
         engine: Engine[Source, State],
         run: Run,
         cuts: Cuts,
+        colours: Colours,
         *,
         cache_bytes: int,
         prefetch: int,
     ) -> None:
-        """Serve `source` (VSNode, RGBS or RGBH, of `info`), whose reference the node takes over.
+        """Serve frames of `info` made of `source` (VSNode), whose reference the node takes over.
 
         Half of `cache_bytes` keeps recent states, a quarter states before block starts, a quarter
         source frames; the newest state and one window are kept whatever the budget.
         """
         self._api, self._core, self._source, self._engine = api, core, source, engine
-        self._run, self._cuts = run, cuts
-        self.info = VideoInfo.from_buffer_copy(info)
-        self.info.width, self.info.height = info.width * SCALE, info.height * SCALE
+        self._run, self._cuts, self._colours = run, cuts, colours
+        self.info = info
         states = cache_bytes // engine.state_bytes
         self._recent = Lru[tuple[int, int], State](max(1, states // 2), self._is_awaited)
         self._anchors = Lru[tuple[int, int], State](max(1, states // 4))
@@ -95,7 +96,9 @@ class Node[Source, State]:
         try:
             if activation == Activation.ALL_FRAMES_READY:
                 with self._computing:
-                    result = self._serve(request, context)
+                    state = self._serve(request, context)
+                if state is not None:
+                    result = self._output(request, state)
         except BaseException:
             self._close(ticket)
             raise
@@ -159,8 +162,8 @@ class Node[Source, State]:
         for t in request.asked:
             self._api.requestFrameFilter(t, self._source, context)
 
-    def _serve(self, request: _Request[Source, State], context: int) -> int | None:
-        """Get on with a request as far as the frames at hand allow: its output, or a new round."""
+    def _serve(self, request: _Request[Source, State], context: int) -> State | None:
+        """Get on with a request as far as the frames at hand allow: its state, or a new round."""
         self._receive(request, context)
         n, block_start = request.n, self._run.block_start(request.n)
 
@@ -190,7 +193,7 @@ class Node[Source, State]:
             if t == block_start - 1:
                 self._anchors.put((block_start, t), state)
         assert state is not None  # a plan ends with the state after n
-        return self._output(request, state)
+        return state
 
     def _receive(self, request: _Request[Source, State], context: int) -> None:
         """Take the frames of the round: their properties, and their planes onto the device."""
@@ -204,7 +207,8 @@ class Node[Source, State]:
                 if get_int(self._api, props, b"_FieldBased", 0) > 0:
                     self._interlaced.add(t)
                 if (source := self._sources.get(t)) is None:
-                    source = self._engine.upload(planes(self._api, frame))
+                    colour = self._colours.source(t, props)
+                    source = self._engine.upload(planes(self._api, frame), colour)
                     self._sources.put(t, source)
                 request.sources[t] = source
             finally:
@@ -233,7 +237,10 @@ class Node[Source, State]:
             info.format, info.width, info.height, request.frame, self._core
         )
         try:
-            self._engine.write(state, planes(api, frame, writable=True))
+            props = api.getFramePropertiesRW(frame)
+            colour = self._colours.target(self._colours.source(request.n, props))
+            self._colours.mark(props, colour)
+            self._engine.write(state, planes(api, frame, writable=True), colour)
         except BaseException:
             api.freeFrame(frame)
             raise

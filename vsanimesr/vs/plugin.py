@@ -1,6 +1,5 @@
 """`core.animesr`: what the native shim calls when a script uses one of the plugin's functions."""
 
-import ctypes
 import importlib.metadata
 import logging
 from ctypes import byref
@@ -16,7 +15,6 @@ from vsanimesr.vs.api import (
     API,
     MAP_APPEND,
     MAP_REPLACE,
-    ColorFamily,
     CoreInfo,
     FilterMode,
     MessageType,
@@ -29,13 +27,13 @@ from vsanimesr.vs.api import (
     get_int,
     set_data,
 )
-from vsanimesr.vs.colour import Colour, colour_of, matrix_by_size, resize, tag
+from vsanimesr.vs.colour import Colours, format_of, resize
 from vsanimesr.vs.host import IDENTIFIER, api_at, create_node, say
-from vsanimesr.vs.node import Node, interlaced
+from vsanimesr.vs.node import Node
 
 log = logging.getLogger("vsanimesr")
 
-FILTER_MODE = FilterMode.PARALLEL_REQUESTS
+MAX_SUBSAMPLING = 2  # powers of two: 4:1:0 has a quarter of the columns and of the rows
 GETTERS = {str: get_data, float: get_float, int: get_int}
 MB = 2**20
 
@@ -83,20 +81,15 @@ def _upscale(api: API, core: int, arguments: int, result: int) -> None:
     try:
         info = VideoInfo.from_buffer_copy(api.getVideoInfo(node).contents)
         check_clip(api, info)
-        target = _target_format(api, core, info.format, options.format)
-        colour = _first_frame(api, node, info, options)
+        output = _output_info(api, core, info, options)
         tensors = weights.load(options.model, log=partial(say, api, core, MessageType.INFORMATION))
-        network_format = api.queryVideoFormatID(
-            ColorFamily.RGB, SampleType.FLOAT, _working_bits(info.format), 0, 0, core
-        )
     except BaseException:
         api.freeNode(node)
         raise
-    if _format_id(api, core, info.format) != network_format:
-        node = tag(api, core, node, info, options.matrix, options.range)
-        node = resize(api, core, node, format=network_format)
-    node = _recurrent(api, core, node, options, tensors)
-    node = _finish(api, core, node, info, target, colour, options)
+    node = _recurrent(api, core, node, info, output, options, tensors)
+    if options.scale != SCALE:
+        wanted = {"format": _format_id(api, core, output.format)}
+        node = resize(api, core, node, width=output.width, height=output.height, **wanted)
     api.mapConsumeNode(result, b"clip", node, MAP_REPLACE)
 
 
@@ -121,29 +114,50 @@ def check_clip(api: API, info: VideoInfo) -> None:
 def _check_format(api: API, video_format: VideoFormat, what: str) -> None:
     bits = video_format.bits_per_sample
     integer = video_format.sample_type == SampleType.INTEGER
-    if bits > 16 if integer else bits not in (16, 32):
+    coarse = max(video_format.sub_sampling_w, video_format.sub_sampling_h) > MAX_SUBSAMPLING
+    if coarse or (bits > 16 if integer else bits not in (16, 32)):
         raise OptionError(
             f"{what} {format_name(api, video_format)}, wanted GRAY, RGB or YUV of 8 to 16 bit, "
             "half or single float: convert it with resize.Bicubic(format=…)"
         )
 
 
-def _target_format(api: API, core: int, own: VideoFormat, chosen: int) -> VideoFormat:
-    if not chosen:
-        return own
-    target = VideoFormat()
-    if not api.getVideoFormatByID(byref(target), chosen, core) or not target.color_family:
-        raise OptionError(f"format={chosen}, wanted the id of a video format, such as vs.YUV420P10")
-    _check_format(api, target, "format is")
-    return target
+def _output_info(api: API, core: int, info: VideoInfo, options: Options) -> VideoInfo:
+    """What the filter makes of a clip of `info`."""
+    output = VideoInfo.from_buffer_copy(info)
+    target = output.format
+    if options.format:
+        known = api.getVideoFormatByID(byref(target), options.format, core)
+        if not known or not target.color_family:
+            raise OptionError(
+                f"format={options.format}, wanted the id of a video format, such as vs.YUV420P10"
+            )
+        _check_format(api, target, "format is")
+    output.width, output.height = info.width * SCALE, info.height * SCALE
+    if options.scale != SCALE:
+        step_w, step_h = max(2, 1 << target.sub_sampling_w), max(2, 1 << target.sub_sampling_h)
+        output.width = max(step_w, round(info.width * options.scale / step_w) * step_w)
+        output.height = max(step_h, round(info.height * options.scale / step_h) * step_h)
+    return output
 
 
-def _working_bits(video_format: VideoFormat) -> int:
-    """The network takes half RGB as it is, and everything else as single RGB."""
-    half = video_format.color_family == ColorFamily.RGB and (
-        video_format.sample_type == SampleType.FLOAT and video_format.bits_per_sample == 16
-    )
-    return 16 if half else 32
+def _made_info(api: API, core: int, info: VideoInfo, output: VideoInfo) -> VideoInfo:
+    """What the network's node makes: `output`, or what is precise enough to be resized to it."""
+    made = VideoInfo.from_buffer_copy(output)
+    made.width, made.height = info.width * SCALE, info.height * SCALE
+    if (made.width, made.height) != (output.width, output.height):
+        target = output.format
+        bits = 32 if target.sample_type == SampleType.FLOAT else 16
+        api.queryVideoFormat(
+            byref(made.format),
+            target.color_family,
+            target.sample_type,
+            bits,
+            target.sub_sampling_w,
+            target.sub_sampling_h,
+            core,
+        )
+    return made
 
 
 def _format_id(api: API, core: int, video_format: VideoFormat) -> int:
@@ -157,41 +171,33 @@ def _format_id(api: API, core: int, video_format: VideoFormat) -> int:
     )
 
 
-def _first_frame(api: API, node: int, info: VideoInfo, options: Options) -> Colour:
-    """Colour of the clip's first frame, which the output takes."""
-    message = ctypes.create_string_buffer(1024)
-    frame = api.getFrame(0, node, message, len(message))
-    if not frame:
-        reason = message.value.decode(errors="replace")
-        raise OptionError(f"the clip's first frame cannot be had: {reason}")
-    try:
-        props = api.getFramePropertiesRO(frame)
-        if get_int(api, props, b"_FieldBased", 0) > 0:
-            raise interlaced(0)
-        return colour_of(api, props, info, options.matrix, options.range)
-    finally:
-        api.freeFrame(frame)
-
-
 def _recurrent(
     api: API,
     core: int,
     node: int,
+    info: VideoInfo,
+    output: VideoInfo,
     options: Options,
     tensors: weights.Tensors,
 ) -> int:
-    """The network's node over an RGBS or RGBH node, whose reference is taken over."""
+    """The network's node over the clip `node`, whose reference is taken over."""
     filter_: Node[Any, Any] | None = None
     try:
-        info = VideoInfo.from_buffer_copy(api.getVideoInfo(node).contents)
+        made = _made_info(api, core, info, output)
         engine = engines.load(
             options.backend,
             tensors,
             width=info.width,
             height=info.height,
+            source=format_of(info.format),
+            target=format_of(made.format),
             device=options.device,
             precision=options.precision,
-            half=info.format.bits_per_sample == 16,
+            dither=bool(options.dither),
+            compile=bool(options.compile),
+            strips=options.strips,
+            memory=options.memory * MB,
+            cache=options.cache * MB,
         )
         prefetch = options.prefetch
         if prefetch < 0:
@@ -202,14 +208,16 @@ def _recurrent(
             api,
             core,
             node,
-            info,
+            made,
             engine,
             Run(length=info.num_frames, block=options.block, warmup=options.warmup),
             Cuts(info.num_frames, honour=bool(options.scenes)),
+            Colours(api, core, info, output, options.matrix, options.range),
             cache_bytes=options.cache * MB,
             prefetch=prefetch,
         )
-        return create_node(api, core, "Upscale", filter_.info, filter_, node, FILTER_MODE)
+        mode = filter_mode(engine)
+        return create_node(api, core, "Upscale", filter_.info, filter_, node, mode)
     except BaseException:
         if filter_:
             filter_.release()
@@ -218,36 +226,6 @@ def _recurrent(
         raise
 
 
-def _finish(
-    api: API,
-    core: int,
-    node: int,
-    info: VideoInfo,
-    target: VideoFormat,
-    colour: Colour,
-    options: Options,
-) -> int:
-    """Bring the network's output to the format and the size asked for."""
-    width, height = info.width * SCALE, info.height * SCALE
-    if options.scale != SCALE:
-        step_w, step_h = max(2, 1 << target.sub_sampling_w), max(2, 1 << target.sub_sampling_h)
-        width = max(step_w, round(info.width * options.scale / step_w) * step_w)
-        height = max(step_h, round(info.height * options.scale / step_h) * step_h)
-    made = VideoInfo.from_buffer_copy(api.getVideoInfo(node).contents)
-    wanted = _format_id(api, core, target)
-    same_size = (width, height) == (made.width, made.height)
-    if same_size and wanted == _format_id(api, core, made.format):
-        return node
-    arguments = {"format": wanted, "width": width, "height": height}
-    if target.color_family != ColorFamily.RGB:
-        from_rgb = info.format.color_family == ColorFamily.RGB
-        arguments["range"] = 0 if from_rgb else colour.range
-        arguments["matrix"] = colour.matrix
-        if from_rgb:
-            chosen = options.matrix
-            arguments["matrix"] = chosen if chosen >= 0 else matrix_by_size(width, height)
-        if target.sub_sampling_w or target.sub_sampling_h:
-            arguments["chromaloc"] = colour.chroma_location
-    elif info.format.color_family == ColorFamily.RGB:
-        arguments["range"] = colour.range
-    return resize(api, core, node, **arguments)
+def filter_mode(engine: engines.Engine[Any, Any]) -> FilterMode:
+    """See `node.py` for the choice."""
+    return FilterMode.PARALLEL if engine.overlaps else FilterMode.PARALLEL_REQUESTS
