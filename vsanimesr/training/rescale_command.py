@@ -1,0 +1,172 @@
+"""`rescale`: from a real low-quality video to the pairs that train a learnable basic operator.
+
+Without --factor and --auto it only draws the contact sheet from which a person chooses.
+"""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import torch
+from tqdm import tqdm
+
+from vsanimesr import weights
+from vsanimesr.errors import TrainingError
+from vsanimesr.training import artifacts, contact, pairs, pictures, rescale, stream
+from vsanimesr.training.artifacts import Statistics
+from vsanimesr.training.stream import Upscale
+
+SHEET = "contact.html"
+STATISTICS = "statistics.json"
+WARM_UP = 4
+"""Frames of a probe; see docs/architecture.md for how fast the recurrence settles."""
+
+log = logging.getLogger("vsanimesr")
+
+
+class Trials(msgspec.Struct, frozen=True, kw_only=True):
+    """What `statistics.json` holds."""
+
+    video: str
+    model: str
+    """`weights.digest` of the network."""
+    resample: str
+    statistics: list[Statistics]
+    """Best first."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `rescale`."""
+    add = parser.add_argument
+    add("video", type=Path, help="a real low-quality video file, or a folder of its frames")
+    add("folder", type=Path, help="where contact.html, lr/, hr/ and rescale.json go")
+    add(
+        "--model",
+        required=True,
+        help="the network that enlarges: the paper takes one trained with basic operators only; "
+        "a .pth or .safetensors file, v1 or v2",
+    )
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--factor", type=float, help="the factor chosen from the contact sheet")
+    choice.add_argument("--auto", action="store_true", help="choose by the statistics")
+    add(
+        "--factors",
+        type=float,
+        nargs="+",
+        default=list(rescale.FACTORS),
+        help="candidates (default: 0.1 to 1.0)",
+    )
+    add("--probes", type=int, default=4, help="places of the video to look at (default: 4)")
+    add("--patches", type=int, default=2, help="patches at each place (default: 2)")
+    add("--clips", type=int, default=200, help="clips to make pairs of (default: 200)")
+    add("--length", type=int, default=11, help="frames of a clip, the first left out (default: 11)")
+    add(
+        "--resample",
+        choices=list(rescale.RESAMPLE),
+        default="lanczos4",
+        help="how frames are shrunk: lanczos4 as in the released code (default), or area",
+    )
+    add("--device", default="cpu", help="cpu (default), cuda or cuda:N")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the command.
+
+    Raises:
+        TrainingError: An argument, the video or the folder cannot be used.
+        WeightsError: The model cannot be loaded.
+    """
+    for factor in (*args.factors, *([] if args.factor is None else [args.factor])):
+        if not 0 < factor <= 1:
+            raise TrainingError(f"rescale: factor {factor}, wanted above 0 and at most 1")
+    for name in ("probes", "patches", "clips", "length"):
+        if getattr(args, name) < 1:
+            raise TrainingError(f"rescale: --{name} {getattr(args, name)}, wanted 1 or more")
+    tensors = weights.load(args.model)
+    upscale = stream.recurrent(tensors, torch.device(args.device))
+
+    shapes = [picture.shape for picture in pictures.read(args.video)]
+    height, width = shapes[0][:2]
+    trials = Trials(
+        video=args.video.name,
+        model=weights.digest(tensors),
+        resample=args.resample,
+        statistics=[],
+    )
+    ranked = known(args.folder, trials)
+    if args.factor is None and not (args.auto and ranked):
+        ranked = draw_sheet(args, len(shapes), upscale)
+        save(args.folder, msgspec.structs.replace(trials, statistics=ranked))
+        if not args.auto:
+            log.info("look at %s and run again with --factor", args.folder / SHEET)
+            return
+    if args.factor is None:
+        factor, why = ranked[0].factor, reason(ranked)
+    else:
+        factor, why = float(args.factor), "chosen by hand"
+    settings = pairs.Settings(
+        video=trials.video,
+        width=width,
+        height=height,
+        frames=len(shapes),
+        model=trials.model,
+        factor=factor,
+        resample=args.resample,
+        length=args.length,
+        clips=pairs.spread(len(shapes), args.clips, args.length),
+    )
+    record = pairs.Record(settings=settings, why=why, statistics=ranked)
+    log.info("factor %s: %s", factor, why)
+    total = len(settings.clips) * max(1, args.length - 1)
+    with tqdm(total=total, unit="pair", desc="rescale", disable=None) as bar:
+        for done in pairs.write(args.folder, args.video, record, upscale):
+            bar.update(done - bar.n)
+
+
+def draw_sheet(args: argparse.Namespace, frames: int, upscale: Upscale) -> list[Statistics]:
+    """Try all factors and write the contact sheet. Returns their statistics, best first."""
+    length = min(WARM_UP, frames)
+    firsts = pairs.spread(frames, args.probes + 2, length)
+    firsts = firsts[1:-1] or firsts  # a video's very first and last frames are often black
+    probes = [rescale.Probe(*clip) for clip in pairs.clips_of(args.video, firsts, length)]
+    trials, ranked = rescale.compare(
+        tqdm(probes, unit="place", desc="factors", disable=None),
+        upscale,
+        args.factors,
+        patches=args.patches,
+        resample=args.resample,
+    )
+    contact.write(args.folder / SHEET, trials, ranked, video=args.video.name, model=str(args.model))
+    return ranked
+
+
+def save(folder: Path, trials: Trials) -> None:
+    """Keep the statistics for later runs."""
+    content = msgspec.json.format(msgspec.json.encode(trials), indent=2)
+    pictures.write_bytes(folder / STATISTICS, content + b"\n")
+
+
+def known(folder: Path, wanted: Trials) -> list[Statistics]:
+    """The statistics of an earlier run of the same video and model, best first, or none."""
+    path = folder / STATISTICS
+    if not path.is_file():
+        return []
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=Trials)
+    except msgspec.DecodeError as error:
+        raise TrainingError(f"{path}: damaged ({error}); remove it") from error
+    same = msgspec.structs.replace(found, statistics=[]) == wanted
+    return found.statistics if same else []
+
+
+def reason(ranked: Sequence[Statistics]) -> str:
+    """Why the first one is the choice of `artifacts.rank`."""
+    best = ranked[0]
+    most = max(one.kept for one in ranked)
+    able = [one for one in ranked if one.kept >= artifacts.KEPT * most]
+    return (
+        f"least around edges ({best.halo:.4f}) of the {len(able)} factors out of {len(ranked)} "
+        f"that keep {artifacts.KEPT:.0%} of the most lines kept ({most:.3f})"
+    )
