@@ -1,0 +1,195 @@
+"""The recipes of training stages: every choice a stage has, as structs that `config.load` fills.
+
+The defaults are the paper's (section 4.1 and appendix); where it says nothing, the released code's.
+"""
+
+import math
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from vsanimesr.errors import OptionError
+from vsanimesr.models import ALIGNMENT, SCALE
+from vsanimesr.training import degrade as degradation
+from vsanimesr.training.lbo import FACTOR
+
+type Positive = Annotated[int, Meta(ge=1)]
+type Natural = Annotated[int, Meta(ge=0)]
+type Weight = Annotated[float, Meta(ge=0)]
+type Probability = Annotated[float, Meta(ge=0, le=1)]
+type Which = Literal["params", "ema"]
+"""The trained weights, or their running average."""
+
+
+class Clips(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[data]` of the network: what a sample of a store of crisp clips is (`clips.ClipStore`)."""
+
+    root: Path
+    frames: Positive = 15
+    patch: Positive = 256
+    """Rows and columns of a crisp patch."""
+    intervals: Annotated[tuple[Positive, ...], Meta(min_length=1)] = (1, 2, 3)
+    """Steps from frame to frame, one drawn for each sample."""
+    reverse: Probability = 0.5
+    """Of the reverse order in time."""
+    flips: bool = True
+    transpose: bool = True
+    lbos: tuple[Path, ...] = ()
+    """The pool of learnable basic operators: weights, checkpoints, runs, or folders of weights."""
+    lbo_weights: Which = "params"
+    workers: Natural = 4
+    """Processes that read and degrade; 0: the training process itself does."""
+
+    def __post_init__(self) -> None:
+        _multiple("patch", self.patch, SCALE * ALIGNMENT)
+
+
+class Pairs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[data]` of an operator: folders of pairs, as `rescale` writes them (`pairs`)."""
+
+    roots: Annotated[tuple[Path, ...], Meta(min_length=1)]
+    patch: Positive = 256
+    """Rows and columns of the pseudo-HR patch."""
+    flips: bool = True
+    transpose: bool = True
+    workers: Natural = 4
+
+    def __post_init__(self) -> None:
+        _multiple("patch", self.patch, FACTOR)
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[network]`."""
+
+    scales: Literal["multi", "single"] = "multi"
+    """The released network, or all of its blocks at full resolution (the paper's ablation)."""
+
+
+class Optimizer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[optimizer]`: Adam."""
+
+    lr: Annotated[float, Meta(gt=0)]
+    betas: tuple[Probability, Probability] = (0.9, 0.99)
+    milestones: tuple[Natural, ...] = ()
+    """Iterations from which on the rate is that of before times `gamma`."""
+    gamma: Annotated[float, Meta(gt=0)] = 0.5
+
+
+class Perceptual(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[losses.perceptual]`."""
+
+    weight: Weight = 1.0
+    backbone: Literal["vgg19", "vgg16"] = "vgg19"
+    """The paper's, whose weights you bring; or the one that can be fetched."""
+    file: Path | None = None
+    """Torchvision's weights of the backbone; required for VGG19, fetched for VGG16 if not given."""
+
+
+class Gan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[losses.gan]`: the least-squares loss, and the discriminators that are trained for it."""
+
+    weight: Weight = 1.0
+    scales: Positive = 3
+    lr: Annotated[float, Meta(gt=0)] = 1e-4
+    """Of the discriminators' Adam, whose other options are the generator's."""
+
+
+class Losses(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[losses]`: what the generator minimises, each loss by its weight; none where it is 0."""
+
+    l1: Weight = 1.0
+    mse: Weight = 0.0
+    target: Literal["plain", "usm"] = "plain"
+    """The crisp clip itself as in the paper, or sharpened as in the released code's first stage."""
+    perceptual: Perceptual | None = None
+    gan: Gan | None = None
+
+
+class Train(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[train]`."""
+
+    iterations: Positive
+    batch: Positive
+    """Samples of an iteration in each process."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Of convolutions; weights, images and losses stay fp32."""
+    checkpointing: bool = False
+    """Keep the input of each frame's step only, and compute the step again on the way back."""
+    compile: bool = False
+    ema: Annotated[float, Meta(ge=0, lt=1)] = 0.999
+    """How much of the running average stays in an iteration; 0: it is the weights themselves."""
+    seed: Natural = 0
+    deterministic: bool = False
+    """Ask the device for deterministic kernels, where it has them. A CPU's are."""
+    log_every: Positive = 100
+    save_every: Positive = 5000
+    keep: Positive = 3
+    """Checkpoints kept, the newest ones."""
+    tensorboard: bool = True
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[start]`: the weights to begin with, in place of random ones."""
+
+    weights: Path
+    """A `.safetensors` or `.pth` file, a checkpoint, or a run, of which the last one is taken."""
+    use: Which = "params"
+    """Which weights of a checkpoint. The running average starts from the same."""
+
+
+class NetworkStage(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="trains",
+    tag="network",
+):
+    """A stage that trains the network on degraded clips."""
+
+    data: Clips
+    degrade: degradation.Recipe
+    network: Shape = Shape()
+    optimizer: Optimizer
+    losses: Losses = Losses()
+    train: Train
+    start: Start | None = None
+
+    def __post_init__(self) -> None:
+        if self.degrade.wants_lbos and not self.data.lbos:
+            raise OptionError(
+                "data.lbos: empty, and the degradation calls for learnable basic operators; name "
+                'their files or runs, or set degrade.ops = "basic"'
+            )
+
+
+class LboStage(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="trains",
+    tag="lbo",
+):
+    """A stage that trains a learnable basic operator on pairs: from the pseudo HR to the frame."""
+
+    data: Pairs
+    optimizer: Optimizer
+    losses: Losses = Losses()
+    train: Train
+    start: Start | None = None
+
+
+type Stage = NetworkStage | LboStage
+
+
+def rate(optimizer: Optimizer, iteration: int) -> float:
+    """The generator's learning rate in an iteration, the first being 0, over that of the start."""
+    return math.pow(optimizer.gamma, sum(iteration >= one for one in optimizer.milestones))
+
+
+def _multiple(name: str, value: int, unit: int) -> None:
+    if value % unit:
+        raise OptionError(f"{name} = {value}, wanted a multiple of {unit}")
