@@ -57,13 +57,22 @@ def test_quality_falls_as_crf_rises():
     assert not np.array_equal(h264(clip, 22.3, "high"), h264(clip, 22.9, "high"))  # not only whole
 
 
+def panned(seed):
+    """A camera over rough ground, with grain, (15, 64, 64, 3) uint8."""
+    random = np.random.default_rng(seed)
+    ground = random.normal(size=(94, 94, 3)).cumsum(0).cumsum(1)
+    ground = 255 * (ground - ground.min()) / np.ptp(ground)
+    clip = np.stack([ground[2 * t : 2 * t + 64, t : t + 64] for t in range(15)])
+    return np.clip(clip + random.normal(0, 5, clip.shape), 0, 255).astype(np.uint8)
+
+
 def test_the_same_clip_gives_the_same_bytes():
-    # Small, noisy clips are where x264 wavers when it may use all instructions of a recent CPU.
-    for seed, size in enumerate((32, 64, 64)):
-        clip = moving(size=size, noise=60.0, seed=seed)
+    # On a CPU with AVX-512, x264 gives several results for each of these where it may use it.
+    for seed in range(3):
+        clip = panned(seed)
         wanted = h264(clip, 23.3, "high")
         with ThreadPoolExecutor(4) as pool:
-            for found in pool.map(h264, [clip] * 40, [23.3] * 40, ["high"] * 40):
+            for found in pool.map(h264, [clip] * 20, [23.3] * 20, ["high"] * 20):
                 assert np.array_equal(found, wanted)
 
 
@@ -88,7 +97,7 @@ def test_the_result_is_that_of_the_released_pipes():
         ours, theirs = h264(clip, crf, profile), piped(clip, crf, profile)
         # The same bytes with one version of FFmpeg and x264, close to them with another.
         apart = np.square(ours.astype(float) - theirs).mean()
-        assert apart < np.square(theirs.astype(float) - clip).mean() / 4
+        assert apart < np.square(theirs.astype(float) - clip).mean() / 20
 
 
 def test_colours_keep_their_places():

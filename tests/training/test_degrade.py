@@ -232,11 +232,11 @@ def test_filters_equal_opencv_and_torch(factor, mode, flag):
 
 
 def test_noise_has_the_strength_and_colour_drawn():
-    clip = torch.full((4, 3, 200, 200), 0.5)
+    clip = torch.full((4, 3, 400, 400), 0.5)
     sigmas, grays = (0.0, 2.0, 8.0, 5.0), (False, False, True, True)
     added = (NoiseDraw(sigmas, grays, False, 3)(clip) - 0.5) * 255
-    np.testing.assert_allclose(added.std((1, 2, 3)), sigmas, rtol=0.02, atol=1e-4)
-    assert abs(added.mean()) < 0.05
+    np.testing.assert_allclose(added.std((1, 2, 3)), sigmas, rtol=0.003, atol=1e-4)
+    assert abs(added.mean()) < 0.02
     assert torch.equal(added[2, 0], added[2, 2])
     colours = np.corrcoef(added[1].reshape(3, -1))
     assert abs(colours - np.eye(3)).max() < 0.02
@@ -284,7 +284,7 @@ def test_the_paper_and_the_released_code_agree_on_the_order():
     assert [op.lbo for op in RECIPES["basic"][2:4]] == [0, 0]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def pool():
     torch.manual_seed(3)
     return [Lbo() for _ in range(3)]
@@ -342,11 +342,12 @@ def test_every_step_has_the_same_bits_on_any_number_of_threads(pool, threads):
 
 
 def test_no_gradient_and_no_half_precision_inside(pool):
-    gt = clips().requires_grad_()
-    plain = Degrader(Recipe(), lbos=pool)(gt, [3])
+    gt, recipe = clips().requires_grad_(), Recipe(ops=(Downscale(lbo=1), FILTER))
+    plain = Degrader(recipe, lbos=pool)(gt, [3])
+    assert pool[0].main[0].weight.requires_grad
     assert not plain.requires_grad
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(Degrader(Recipe(), lbos=pool)(gt, [3]), plain)
+        assert torch.equal(Degrader(recipe, lbos=pool)(gt, [3]), plain)
 
 
 # What a user writes

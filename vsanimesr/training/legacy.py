@@ -268,7 +268,7 @@ class LineJitter(
     """Every row of every frame a little too far to the left or right: a worn tape's timing."""
 
     probability: float = 1.0
-    sigma: Range = (0.1, 1.0)
+    sigma: Range = (0.1, 0.5)
     """Standard deviation of the offsets, in pixels."""
 
     def __post_init__(self) -> None:
