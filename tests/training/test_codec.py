@@ -11,7 +11,7 @@ import torch
 
 from vsanimesr.errors import TrainingError
 from vsanimesr.training import codec
-from vsanimesr.training.codec import H264Draw, h264, recode, through
+from vsanimesr.training.codec import H264Draw, h264, quantise, recode, restore
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
@@ -131,26 +131,20 @@ def test_levels_are_rounded_and_by_name_truncated():
     clip = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 
     def levels(truncate):
-        return through(lambda frames: frames, clip, truncate=truncate) * 255
+        return restore(quantise(clip, truncate=truncate), clip.device) * 255
 
     assert abs(levels(truncate=False) - clip * 255).max() <= 0.5 + 1e-4
     assert torch.equal(levels(truncate=True).round(), (clip * 255).floor())
     assert (levels(truncate=True) - clip * 255).mean() == pytest.approx(-0.5, abs=0.03)
 
 
-def test_through_keeps_layout_and_clamps():
-    seen = []
-
-    def spy(frames):
-        seen.append(frames)
-        return frames
-
+def test_quantised_clips_are_clamped_and_laid_out_for_codecs():
     clip = torch.tensor([-0.2, 0.5, 1.3])[None, :, None, None].expand(2, 3, 4, 6)
-    result = through(spy, clip)
-    (frames,) = seen
+    frames = quantise(clip)
     assert frames.shape == (2, 4, 6, 3)
     assert frames.dtype == np.uint8
     assert frames[1, 2, 3].tolist() == [0, 128, 255]
+    result = restore(frames, clip.device)
     assert result.shape == clip.shape
     assert result.is_contiguous()
     assert result.dtype == torch.float32
@@ -160,7 +154,7 @@ def test_through_keeps_layout_and_clamps():
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_no_number_is_refused(value):
     with pytest.raises(TrainingError, match="NaN or infinite"):
-        through(lambda frames: frames, torch.full((1, 3, 4, 4), value))
+        quantise(torch.full((1, 3, 4, 4), value))
 
 
 @pytest.mark.parametrize("shape", [(0, 16, 16, 3), (2, 15, 16, 3), (2, 16, 15, 3), (2, 0, 16, 3)])

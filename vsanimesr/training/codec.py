@@ -89,16 +89,16 @@ class H264Draw:
     truncated: bool
     """Whether floats are rounded down."""
 
+    def prepare(self, clip: Tensor) -> Callable[[], np.ndarray]:
+        """Quantise (t, 3, h, w). What is returned does the rest, without torch, on any thread."""
+        frames = quantise(clip, truncate=self.truncated)
+        if not self.swapped:
+            return lambda: h264(frames, self.crf, self.profile)
+        return lambda: h264(frames[..., ::-1], self.crf, self.profile)[..., ::-1]
+
     def __call__(self, clip: Tensor) -> Tensor:
-        """(t, 3, h, w) in and out; see `through`."""
-        codec = self._swapped if self.swapped else self._straight
-        return through(codec, clip, truncate=self.truncated)
-
-    def _straight(self, frames: np.ndarray) -> np.ndarray:
-        return h264(frames, self.crf, self.profile)
-
-    def _swapped(self, frames: np.ndarray) -> np.ndarray:
-        return self._straight(frames[..., ::-1])[..., ::-1]
+        """(t, 3, h, w) in and out; see `quantise` and `h264` for errors."""
+        return restore(self.prepare(clip)(), clip.device)
 
 
 def h264(frames: np.ndarray, crf: float, profile: str) -> np.ndarray:
@@ -159,29 +159,30 @@ def recode(
     )
 
 
-def through(
-    codec: Callable[[np.ndarray], np.ndarray], clip: Tensor, *, truncate: bool = False
-) -> Tensor:
-    """Take a clip of floats through a codec of 8 bits.
+def quantise(clip: Tensor, *, truncate: bool = False) -> np.ndarray:
+    """Make 8 bits of a clip of floats.
 
     Args:
-        codec: From (t, h, w, 3) uint8 to the same.
         clip: (t, 3, h, w) RGB; what lies outside [0, 1] is clamped.
         truncate: Round down instead of to the nearest of the 256 levels.
 
     Returns:
-        (t, 3, h, w) RGB, multiples of 1/255, on the same device.
+        (t, h, w, 3).
 
     Raises:
-        TrainingError: A value is not finite, or the codec fails.
+        TrainingError: A value is not finite.
     """
     if not clip.isfinite().all():
         raise TrainingError("a clip with NaN or infinite values, wanted a picture to encode")
     levels = clip.clamp(0, 1) * 255
     levels = levels.floor() if truncate else levels.round()
-    frames = levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    coded = torch.from_numpy(np.ascontiguousarray(codec(frames))).to(clip.device)
-    return coded.permute(0, 3, 1, 2).to(clip.dtype, memory_format=torch.contiguous_format) / 255
+    return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def restore(frames: np.ndarray, device: torch.device) -> Tensor:
+    """The float32 clip (t, 3, h, w) in [0, 1] of (t, h, w, 3) with 8 bits."""
+    clip = torch.from_numpy(np.ascontiguousarray(frames)).to(device)
+    return clip.permute(0, 3, 1, 2).contiguous() / 255
 
 
 def _recoded(

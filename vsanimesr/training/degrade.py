@@ -7,15 +7,15 @@ and columns of a crisp frame.
 
 import os
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import repeat
 from math import prod
 from typing import Literal
 
 import msgspec
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,7 +23,7 @@ from vsanimesr.errors import OptionError, TrainingError, VsAnimeSRError
 from vsanimesr.models import SCALE
 from vsanimesr.training import legacy
 from vsanimesr.training.blur import Blur, BlurDraw
-from vsanimesr.training.codec import H264, H264Draw
+from vsanimesr.training.codec import H264, H264Draw, restore
 from vsanimesr.training.downscale import LBO, Downscale, DownscaleDraw, Modes
 from vsanimesr.training.draws import generator
 from vsanimesr.training.lbo import Lbo
@@ -167,7 +167,7 @@ class Degrader:
         Args:
             recipe: What to draw from.
             lbos: The pool; moved to the device of the clips.
-            workers: Clips degraded at a time, each on its own thread; by default, one a core.
+            workers: Clips encoded at a time, each on its own thread; by default, one a core.
 
         Raises:
             TrainingError: The recipe calls for LBOs and the pool is empty.
@@ -209,30 +209,41 @@ class Degrader:
             raise TrainingError(f"degrade: {len(seeds)} seeds for {len(gt)} clips, wanted one each")
         for lbo in self.lbos:
             lbo.to(gt.device)
-        workers = min(self._workers, len(gt))
-        stream = torch.cuda.current_stream(gt.device) if gt.is_cuda else None
-        if workers == 1:
-            return torch.stack(
-                [self._degrade(*clip, stream) for clip in zip(gt, seeds, strict=True)]
-            )
-        with ThreadPoolExecutor(workers, "degrade") as pool:
-            return torch.stack(list(pool.map(self._degrade, gt, seeds, repeat(stream))))
-
-    @torch.no_grad()
-    def _degrade(self, clip: Tensor, seed: int, stream: torch.cuda.Stream | None) -> Tensor:
-        drawn = draw(self.recipe, seed, frames=len(clip), lbos=len(self.lbos))
-        # What is set for a thread (gradients, autocast, stream) does not reach the pool's.
+        frames = gt.shape[1]
+        draws = [draw(self.recipe, seed, frames=frames, lbos=len(self.lbos)) for seed in seeds]
+        clips = list(gt)
         with (
-            torch.autocast(clip.device.type, enabled=False),
-            torch.cuda.stream(stream) if stream else nullcontext(),
+            torch.no_grad(),
+            torch.autocast(gt.device.type, enabled=False),
+            ThreadPoolExecutor(self._workers, "codec") as pool,
         ):
-            try:
-                for step in drawn.steps:
-                    if isinstance(step, DownscaleDraw) and step.mode == LBO:
-                        assert drawn.lbo is not None
-                        clip = self.lbos[drawn.lbo](clip)
-                    elif step:
-                        clip = step(clip)
-            except VsAnimeSRError as error:
-                raise TrainingError(f"degrade: clip of seed {seed}: {error}") from error
-            return clip.clamp(0, 1)
+            for place in range(len(self.recipe.operators)):
+                self._advance(clips, draws, place, pool)
+            return torch.stack(clips).clamp_(0, 1)
+
+    def _advance(
+        self, clips: list[Tensor], draws: list[Draw], place: int, pool: ThreadPoolExecutor
+    ) -> None:
+        """Take the clips past one operator; codecs of several clips run at a time."""
+        coded: dict[int, Future[np.ndarray]] = {}
+        for i, one in enumerate(draws):
+            step = one.steps[place]
+            with _naming(one.seed):
+                if isinstance(step, H264Draw | legacy.Mpeg2Draw):
+                    coded[i] = pool.submit(step.prepare(clips[i]))
+                elif isinstance(step, DownscaleDraw) and step.mode == LBO:
+                    assert one.lbo is not None
+                    clips[i] = self.lbos[one.lbo](clips[i])
+                elif step:
+                    clips[i] = step(clips[i])
+        for i, future in coded.items():
+            with _naming(draws[i].seed):
+                clips[i] = restore(future.result(), clips[i].device)
+
+
+@contextmanager
+def _naming(seed: int) -> Generator[None]:
+    try:
+        yield
+    except VsAnimeSRError as error:
+        raise TrainingError(f"degrade: clip of seed {seed}: {error}") from error

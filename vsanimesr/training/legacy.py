@@ -4,6 +4,7 @@ Luma and colour difference are those of BT.601 at full range, on nominal [0, 1].
 do not clamp; a codec, noise, or the end of the recipe does.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -67,16 +68,17 @@ class Mpeg2Draw:
     quantiser: int
     interlaced: bool
 
-    def __call__(self, clip: Tensor) -> Tensor:
-        """(t, 3, h, w) in and out; see `codec.through`."""
-        return codec.through(self._recode, clip)
-
-    def _recode(self, frames: np.ndarray) -> np.ndarray:
-        scale = str(self.quantiser)
+    def prepare(self, clip: Tensor) -> Callable[[], np.ndarray]:
+        """Quantise (t, 3, h, w). What is returned does the rest, without torch, on any thread."""
+        frames, scale = codec.quantise(clip), str(self.quantiser)
         options = {"qmin": scale, "qmax": scale, "g": "12", "bf": "2"}
         if self.interlaced:
             options["flags"] = "+ildct+ilme"
-        return codec.recode(frames, "mpeg2video", "mpeg2video", options)
+        return lambda: codec.recode(frames, "mpeg2video", "mpeg2video", options)
+
+    def __call__(self, clip: Tensor) -> Tensor:
+        """(t, 3, h, w) in and out; see `codec.quantise` and `codec.recode` for errors."""
+        return codec.restore(self.prepare(clip)(), clip.device)
 
 
 class Comb(
