@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_upscale(add("upscale", help="enlarge a video file"))
     _add_weights(add("weights", help="fetch, list or find the network's weights"))
+    _add_export(add("export", help="write the network as an ONNX file"))
     doctor = add("doctor", help="check the installation")
     doctor.set_defaults(run=_doctor)
     return parser
@@ -233,6 +234,33 @@ def _path(chosen: argparse.Namespace) -> int:
     from vsanimesr import weights
 
     print(weights.locate(chosen.name))
+    return 0
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Write one step of the network, weights included, as an ONNX file."
+    parser.add_argument("output", type=Path, metavar="OUT", help="the file to write (.onnx)")
+    known = ", ".join(RELEASES)
+    parser.add_argument(
+        "--model", default=defaults()["model"], help=f"{known}, or a .pth or .safetensors file"
+    )
+    parser.add_argument(
+        "--precision", choices=("fp32", "fp16"), default="fp32", help="of everything in the file"
+    )
+    parser.set_defaults(run=_export)
+
+
+def _export(chosen: argparse.Namespace) -> int:
+    from vsanimesr import weights
+    from vsanimesr.engines.onnx_export import export
+
+    tensors = weights.load(chosen.model, log=functools.partial(print, file=sys.stderr))
+    release = RELEASES.get(chosen.model)
+    about = {"title": release.title if release else Path(chosen.model).stem}
+    if release:
+        about["licence"] = release.licence
+    export(chosen.output, tensors, precision=chosen.precision, about=about)
+    print(chosen.output)
     return 0
 
 

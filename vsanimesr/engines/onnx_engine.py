@@ -3,20 +3,18 @@
 Letters: h, w rows and columns of a source frame; H, W the same after padding to multiples of 4.
 """
 
-import contextlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnxruntime as ort
 
 from vsanimesr.colour import Colour, Format
-from vsanimesr.engines import cuda_device, onnx_colour
+from vsanimesr.engines import cuda_device, memory, onnx_colour
 from vsanimesr.engines.onnx_graph import DTYPES, step_graph
-from vsanimesr.engines.onnx_providers import choose, pick_precision, settings, step_settings
-from vsanimesr.engines.onnx_session import OutOfMemoryError, Place, Session
+from vsanimesr.engines.onnx_providers import Choice, choose, pick_precision, settings, step_settings
+from vsanimesr.engines.onnx_session import Place, Session, starts
 from vsanimesr.engines.protocol import Plane
-from vsanimesr.errors import EngineError
 from vsanimesr.models import ALIGNMENT, FEATURES, IMAGE
 
 
@@ -66,6 +64,9 @@ class OnnxEngine:
         """
         gpus = cuda_device.devices()
         choice = choose(providers, device, ort.get_available_providers(), gpus)
+        asked = providers.strip() or device != "auto"
+        if not asked and choice.gpu and not starts(settings(choice, "fp32"), _place(choice)):
+            choice = Choice(("cpu",))
         self._gpu = gpus[choice.index] if choice.gpu else None
         half = source.floating and source.bits == 16
         capability = self._gpu.capability if self._gpu else (0, 0)
@@ -73,7 +74,6 @@ class OnnxEngine:
         kept = "fp16" if precision == "fp16" else "fp32"
         dtype = DTYPES[kept]
         self._dtype = dtype
-        self._size = (height, width)
         self._source, self._target = source, target
         self._dither = dither and not target.floating
         rows, columns = height + -height % ALIGNMENT, width + -width % ALIGNMENT
@@ -82,10 +82,11 @@ class OnnxEngine:
         self.overlaps = choice.gpu
         where = f"{self._gpu.name}, {choice.names[0]}" if self._gpu else "cpu"
         self.description = f"onnxruntime {ort.__version__}, {where}, {precision}"
-        self._place = Place(gpu=choice.gpu, index=choice.index)
+        self._place = _place(choice)
+        self._advice = self._about_memory(width, height)
         self._numbers: dict[tuple[bool, Colour], dict[str, ort.OrtValue]] = {}
         colours = settings(choice, "fp32")
-        with self._running():
+        with memory.advising(self._advice):
             read = onnx_colour.reading_graph(source, height, width, dtype)
             self._read = Session(read.SerializeToString(), colours, self._place)
             write = onnx_colour.writing_graph(target, height, width, dtype, dither=self._dither)
@@ -99,7 +100,7 @@ class OnnxEngine:
 
     def upload(self, planes: Sequence[Plane], colour: Colour) -> ort.OrtValue:
         """See `Engine.upload`; a sample that is NaN counts as 0, for it would spread."""
-        with self._running():
+        with memory.advising(self._advice):
             numbers = self._on_device(colour, written=False)
             (image,) = self._read({f"plane_{i}": x for i, x in enumerate(planes)} | numbers)
             return image
@@ -114,12 +115,12 @@ class OnnxEngine:
         """See `Engine.step`."""
         state = state or self._zero
         frames = {"previous": previous, "current": current, "following": following}
-        with self._running():
+        with memory.advising(self._advice):
             return State(*self._step(frames | {"image_in": state.image, "hidden_in": state.hidden}))
 
     def write(self, state: State, planes: Sequence[Plane], colour: Colour) -> None:
         """See `Engine.write`."""
-        with self._running():
+        with memory.advising(self._advice):
             numbers = self._on_device(colour, written=True)
             made = self._write({"image": state.image} | numbers, fetch=True)
             for there, here in zip(made, planes, strict=True):
@@ -141,15 +142,8 @@ class OnnxEngine:
             self._numbers[key] = {k: self._place.tensor(v) for k, v in numbers.items()}
         return self._numbers[key]
 
-    @contextlib.contextmanager
-    def _running(self) -> Generator[None]:
-        try:
-            yield
-        except OutOfMemoryError as error:
-            raise EngineError(self._out_of_memory()) from error
-
-    def _out_of_memory(self) -> str:
-        height, width = self._size
+    def _about_memory(self, width: int, height: int) -> str:
+        """What to do when memory runs out."""
         where = f"cuda:{self._place.index}" if self._gpu else "cpu"
         what = f"out of memory on {where} at {width}x{height}"
         cures = "lower cache=, close other programs that use the device"
@@ -160,3 +154,7 @@ class OnnxEngine:
             cures += ", use device='cpu'"
         cures += ", use backend='torch', which can compute in strips"
         return f"{what}; {cures}, or upscale a smaller clip"
+
+
+def _place(choice: Choice) -> Place:
+    return Place(gpu=choice.gpu, index=choice.index)

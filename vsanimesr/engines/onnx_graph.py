@@ -16,6 +16,15 @@ SLOPE = 0.1
 """Of every leaky ReLU."""
 DTYPES = {"fp32": np.dtype(np.float32), "fp16": np.dtype(np.float16)}
 FRAMES = ("previous", "current", "following")
+TENSORS = {
+    **{name: (3, f"the {name} source frame, RGB in [0, 1]") for name in FRAMES},
+    "image_in": (IMAGE, "image_out of the last step; zeros at a start"),
+    "hidden_in": (FEATURES, "hidden_out of the last step; zeros at a start"),
+    "image_out": (IMAGE, "the folded image, RGB, nominally in [0, 1] but not clamped"),
+    "hidden_out": (FEATURES, "the hidden state"),
+    "residual": (IMAGE, "image_out before the enlarged current frame is added"),
+}
+"""Channels and meaning of what goes in and out, (1, channels, H, W) each."""
 
 MEANING = """One step of AnimeSR, recurrent x4 super-resolution of animation video.
 
@@ -48,28 +57,31 @@ def step_graph(
     """
     dtype = DTYPES[precision]
     net = _Network(weights, dtype)
-    b = net.builder
-    frames = [
-        b.input(name, dtype, (1, 3, "height", "width"), f"the {name} source frame, RGB in [0, 1]")
-        for name in FRAMES
-    ]
-    image = b.input(
-        "image_in", dtype, (1, IMAGE, "height", "width"), "image_out of the last step, or zeros"
-    )
-    hidden = b.input(
-        "hidden_in",
-        dtype,
-        (1, FEATURES, "height", "width"),
-        "hidden_out of the last step, or zeros",
-    )
-    residual, hidden = net.cell(b.add("Concat", *frames, image, hidden, axis=1))
-    image = b.add("Add", residual, net.enlarged(frames[1]))
-    hidden = b.add("LeakyRelu", hidden, alpha=SLOPE)
-    dims = (1, IMAGE, "height", "width")
-    b.output(image, "image_out", dtype, dims, "the folded image, RGB, not clamped")
-    dims = (1, FEATURES, "height", "width")
-    b.output(hidden, "hidden_out", dtype, dims, "the hidden state")
-    return b.model("AnimeSR step", MEANING, facts)
+    residual, hidden = net.cell(net.inputs())
+    net.output("image_out", net.builder.add("Add", residual, net.enlarged("current")))
+    net.output("hidden_out", hidden)
+    return net.builder.model("AnimeSR step", MEANING, facts)
+
+
+def residual_graph(weights: Mapping[str, np.ndarray]) -> ModelProto:
+    """The graph of one step without the last addition, for runtimes that may round what is inside.
+
+    Inputs as of `step_graph`, float32. Outputs: `residual` (1, 48, H, W), which `addition_graph`
+    makes `image_out`, and `hidden_out`.
+    """
+    net = _Network(weights, DTYPES["fp32"])
+    residual, hidden = net.cell(net.inputs())
+    net.output("residual", residual)
+    net.output("hidden_out", hidden)
+    return net.builder.model("AnimeSR residual", "")
+
+
+def addition_graph() -> ModelProto:
+    """From `residual` (1, 48, H, W) and `current` (1, 3, H, W), float32, to `image_out`."""
+    net = _Network({}, DTYPES["fp32"])
+    residual, frame = net.input("residual"), net.input("current")
+    net.output("image_out", net.builder.add("Add", residual, net.enlarged(frame)))
+    return net.builder.model("AnimeSR addition", "")
 
 
 class _Network:
@@ -79,8 +91,25 @@ class _Network:
         self.builder = Builder()
         self._weights, self._dtype = weights, dtype
 
+    def inputs(self) -> str:
+        """The inputs of a step, as one tensor (1, 121, H, W)."""
+        names = (self.input(name) for name in (*FRAMES, "image_in", "hidden_in"))
+        return self.builder.add("Concat", *names, axis=1)
+
+    def input(self, name: str) -> str:
+        """Declare one of `TENSORS`."""
+        channels, meaning = TENSORS[name]
+        dims = (1, channels, "height", "width")
+        return self.builder.input(name, self._dtype, dims, meaning)
+
+    def output(self, name: str, tensor: str) -> None:
+        """Make `tensor` the output called `name`."""
+        channels, meaning = TENSORS[name]
+        dims = (1, channels, "height", "width")
+        self.builder.output(tensor, name, self._dtype, dims, meaning)
+
     def cell(self, joined: str) -> tuple[str, str]:
-        """From the step's inputs (1, 121, H, W) to the residual image and the raw next state."""
+        """From the step's inputs (1, 121, H, W) to the residual image and the next state."""
         b = self.builder
         s1 = self._activated("conv_s1_first.0", joined)
         s2 = self._activated("conv_s2_first.0", s1, stride=2)
@@ -101,7 +130,8 @@ class _Network:
 
         joined = b.add("Concat", s1, self._up(s2, 2), self._up(s4, 4), axis=1)
         out = self._conv("fusion.2", self._activated("fusion.0", joined))
-        return self._channels(out, 0, IMAGE), self._channels(out, IMAGE, IMAGE + FEATURES)
+        hidden = self._channels(out, IMAGE, IMAGE + FEATURES)
+        return self._channels(out, 0, IMAGE), b.add("LeakyRelu", hidden, alpha=SLOPE)
 
     def enlarged(self, frame: str) -> str:
         """`Cell.enlarge`: (1, 3, H, W) to a folded image of the bilinear enlargement."""

@@ -7,24 +7,20 @@ import contextlib
 import io
 import logging
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnxruntime as ort
 
+from vsanimesr.engines.memory import of_memory
+from vsanimesr.engines.onnx_builder import Builder
 from vsanimesr.engines.onnx_providers import INSTALL, NAMES, Setting
 from vsanimesr.errors import EngineError
 
 FATAL = 4
 """Severity from which on the runtime writes of its own accord; errors come as exceptions anyway."""
-MEMORY = ("allocate memory", "out of memory", "bad_alloc", "alloc_failed", "smaller than requested")
-"""Parts of what the runtime and CUDA say when memory runs out, in lower case."""
 
 log = logging.getLogger("vsanimesr")
-
-
-class OutOfMemoryError(EngineError):
-    """The device had not enough memory for a run."""
 
 
 class Place:
@@ -59,21 +55,19 @@ class Session:
 
         Raises:
             EngineError: A provider does not start, or dropped out.
-            OutOfMemoryError: Not enough memory.
         """
         self._place = place
         if place.kind == "cuda":
             _load_libraries()
-        with memory_errors():
-            try:
-                self._session = _load(graph, settings, sizes or {})
-            except Exception as error:
-                if place.kind == "cpu" or _of_memory(error):
-                    raise
-                raise EngineError(
-                    f"onnxruntime {ort.__version__} cannot set up "
-                    f"{', '.join(name for name, _ in settings)}: {error}"
-                ) from error
+        try:
+            self._session = _load(graph, settings, sizes or {})
+        except Exception as error:
+            if place.kind == "cpu" or of_memory(error):
+                raise
+            raise EngineError(
+                f"onnxruntime {ort.__version__} cannot set up "
+                f"{', '.join(name for name, _ in settings)}: {error}"
+            ) from error
         for name, _ in settings:
             if name not in self._session.get_providers():
                 raise EngineError(_dropped(name))
@@ -90,38 +84,31 @@ class Session:
 
         Returns:
             New tensors, in the graph's order; all is computed when they are returned.
-
-        Raises:
-            OutOfMemoryError: Not enough memory.
         """
-        with memory_errors():
-            binding = self._session.io_binding()
-            for name, value in inputs.items():
-                if isinstance(value, np.ndarray):
-                    binding.bind_cpu_input(name, np.ascontiguousarray(value))
-                else:
-                    binding.bind_ortvalue_input(name, value)
-            kind, index = ("cpu", 0) if fetch else (self._place.kind, self._place.index)
-            for name in self._outputs:
-                binding.bind_output(name, kind, index)
-            self._session.run_with_iobinding(binding)
-            return list(binding.get_outputs())
+        binding = self._session.io_binding()
+        dense = {k: np.ascontiguousarray(x) for k, x in inputs.items() if isinstance(x, np.ndarray)}
+        for name, value in inputs.items():
+            if name in dense:
+                binding.bind_cpu_input(name, dense[name])  # which keeps no reference to it
+            else:
+                binding.bind_ortvalue_input(name, value)
+        kind, index = ("cpu", 0) if fetch else (self._place.kind, self._place.index)
+        for name in self._outputs:
+            binding.bind_output(name, kind, index)
+        self._session.run_with_iobinding(binding)
+        return list(binding.get_outputs())
 
 
-@contextlib.contextmanager
-def memory_errors() -> Generator[None]:
-    """Out of memory, in whatever words, becomes an `OutOfMemoryError`."""
+def starts(settings: Sequence[Setting], place: Place) -> bool:
+    """Whether these providers start here; if not, why is logged."""
+    probe = Builder()
+    probe.output(probe.input("x", np.dtype(np.float32), (1,)), "y", np.dtype(np.float32), (1,))
     try:
-        yield
-    except Exception as error:
-        if not _of_memory(error):
-            raise
-        raise OutOfMemoryError(str(error)) from error
-
-
-def _of_memory(error: Exception) -> bool:
-    said = str(error).lower()
-    return isinstance(error, MemoryError) or any(words in said for words in MEMORY)
+        Session(probe.model("probe", "").SerializeToString(), settings, place)
+    except EngineError as error:
+        log.warning("Upscale: on the cpu instead of the GPU: %s", error)
+        return False
+    return True
 
 
 def _load(

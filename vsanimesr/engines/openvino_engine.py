@@ -1,0 +1,203 @@
+"""The network on OpenVINO: any CPU, fastest where it multiplies bf16 (AMX, AVX512). No torch.
+
+Letters: h, w rows and columns of a source frame; H, W the same after padding to multiples of 4.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import openvino as ov
+from onnx import ModelProto
+
+from vsanimesr.colour import Colour, Format
+from vsanimesr.engines import memory, onnx_colour
+from vsanimesr.engines.onnx_graph import addition_graph, residual_graph
+from vsanimesr.engines.protocol import Plane
+from vsanimesr.errors import EngineError
+from vsanimesr.models import ALIGNMENT, FEATURES, IMAGE
+
+PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+"""What is offered, and what the runtime calls it."""
+SINGLE = np.dtype(np.float32)
+
+
+@dataclass(frozen=True)
+class State:
+    """What a step leaves behind: `image` (1, 48, H, W), folded, and `hidden` (1, 64, H, W)."""
+
+    image: ov.Tensor
+    hidden: ov.Tensor
+
+
+class OpenVinoEngine:
+    """Sources are (1, 3, H, W) tensors. Only the convolutions of the step run in `precision`.
+
+    The last addition has a graph of its own, for within one graph the runtime would round the
+    enlarged frame to bf16 as well, which costs 8 dB.
+    """
+
+    overlaps = False
+
+    def __init__(
+        self,
+        weights: Mapping[str, np.ndarray],
+        *,
+        width: int,
+        height: int,
+        source: Format,
+        target: Format,
+        device: str,
+        precision: str,
+        dither: bool = False,
+    ) -> None:
+        """Compile the graphs.
+
+        Args:
+            weights: The network's tensors by their released names, float32.
+            width: Columns of a source frame, 1 or more.
+            height: Rows of a source frame, 1 or more.
+            source: Format of the planes that are uploaded.
+            target: Format of the planes that are written.
+            device: `auto` or `cpu`.
+            precision: `auto`, `fp32` or `bf16`.
+            dither: Ordered dithering where integers are written.
+
+        Raises:
+            EngineError: Device or precision is not to be had, or memory ran out.
+        """
+        if device not in ("auto", "cpu"):
+            raise EngineError(f"device={device}, but backend=openvino runs on the cpu only")
+        core = ov.Core()
+        precision = pick_precision(precision, core)
+        rows, columns = height + -height % ALIGNMENT, width + -width % ALIGNMENT
+        self._source, self._target = source, target
+        self._dither = dither and not target.floating
+        self.source_bytes = 3 * rows * columns * SINGLE.itemsize
+        self.state_bytes = (IMAGE + FEATURES) * rows * columns * SINGLE.itemsize
+        self.description = f"openvino {ov.__version__.partition('-')[0]}, cpu, {precision}"
+        self._advice = (
+            f"out of memory on cpu at {width}x{height}; lower cache=, close other programs that "
+            "use the device, use backend='torch', which can compute in strips, or upscale a "
+            "smaller clip"
+        )
+        self._numbers: dict[tuple[bool, Colour], dict[str, ov.Tensor]] = {}
+        size = (rows, columns)
+        with memory.advising(self._advice):
+            read = onnx_colour.reading_graph(source, height, width, SINGLE)
+            write = onnx_colour.writing_graph(target, height, width, SINGLE, dither=self._dither)
+            self._read, self._write = _Graph(core, read), _Graph(core, write)
+            self._residual = _Graph(core, residual_graph(weights), size, PRECISIONS[precision])
+            self._add = _Graph(core, addition_graph(), size)
+            self._zero = State(
+                *(ov.Tensor(np.zeros((1, n, *size), SINGLE)) for n in (IMAGE, FEATURES))
+            )
+
+    def upload(self, planes: Sequence[Plane], colour: Colour) -> ov.Tensor:
+        """See `Engine.upload`; a sample that is NaN counts as 0, for it would spread."""
+        with memory.advising(self._advice):
+            numbers = self._tensors(colour, written=False)
+            copies = {f"plane_{i}": ov.Tensor(np.array(x)) for i, x in enumerate(planes)}
+            (image,) = self._read(copies | numbers)
+            return image
+
+    def step(
+        self, previous: ov.Tensor, current: ov.Tensor, following: ov.Tensor, state: State | None
+    ) -> State:
+        """See `Engine.step`."""
+        state = state or self._zero
+        frames = {"previous": previous, "current": current, "following": following}
+        with memory.advising(self._advice):
+            residual, hidden = self._residual(
+                frames | {"image_in": state.image, "hidden_in": state.hidden}
+            )
+            (image,) = self._add({"residual": residual, "current": current})
+            return State(image, hidden)
+
+    def write(self, state: State, planes: Sequence[Plane], colour: Colour) -> None:
+        """See `Engine.write`."""
+        with memory.advising(self._advice):
+            made = self._write({"image": state.image} | self._tensors(colour, written=True))
+            for there, here in zip(made, planes, strict=True):
+                np.copyto(here, there.data)
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        del self._read, self._residual, self._add, self._write, self._zero, self._numbers
+
+    def _tensors(self, colour: Colour, *, written: bool) -> dict[str, ov.Tensor]:
+        """The numbers of a colour, made once."""
+        key = (written, colour)
+        if key not in self._numbers:
+            numbers = (
+                onnx_colour.writing_numbers(self._target, colour, dither=self._dither)
+                if written
+                else onnx_colour.reading_numbers(self._source, colour)
+            )
+            self._numbers[key] = {name: ov.Tensor(array) for name, array in numbers.items()}
+        return self._numbers[key]
+
+
+class _Graph:
+    """A graph that makes new tensors in each run. Run from one thread at a time."""
+
+    def __init__(
+        self,
+        core: ov.Core,
+        graph: ModelProto,
+        size: tuple[int, int] | None = None,
+        precision: str = "f32",
+    ) -> None:
+        """Compile; `size` is rows and columns of all inputs, where the graph leaves them open."""
+        model = core.read_model(graph.SerializeToString())
+        if size:
+            model.reshape({i: [1, i.partial_shape[1].get_length(), *size] for i in model.inputs})
+        compiled = core.compile_model(
+            model,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": precision,
+                "NUM_STREAMS": 1,
+                "ENABLE_CPU_PINNING": False,  # other programs need the cores too
+            },
+        )
+        self._request = compiled.create_infer_request()
+        self._outputs = [
+            (output.any_name, output.element_type, output.shape) for output in compiled.outputs
+        ]
+
+    def __call__(self, inputs: Mapping[str, ov.Tensor]) -> list[ov.Tensor]:
+        """Run the graph.
+
+        Args:
+            inputs: By name.
+
+        Returns:
+            The outputs, in the graph's order.
+        """
+        for name, tensor in inputs.items():
+            self._request.set_tensor(name, tensor)
+        made: list[ov.Tensor] = []
+        for name, element, shape in self._outputs:
+            made.append(ov.Tensor(element, shape))
+            self._request.set_tensor(name, made[-1])
+        self._request.infer()
+        return made
+
+
+def pick_precision(name: str, core: ov.Core) -> str:
+    """The precision called `name`; `auto` is bf16 where the runtime itself would take it.
+
+    Raises:
+        EngineError: It is not offered, or not on this CPU.
+    """
+    if name == "auto":
+        own = core.get_property("CPU", "INFERENCE_PRECISION_HINT")
+        return "bf16" if own == ov.Type.bf16 else "fp32"
+    if name not in PRECISIONS:
+        raise EngineError(
+            f"precision={name} is not offered by backend=openvino: use {' or '.join(PRECISIONS)}"
+        )
+    if name == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise EngineError("precision=bf16, but this CPU does not multiply bf16: use fp32")
+    return name
