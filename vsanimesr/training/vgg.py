@@ -196,7 +196,7 @@ def _flax(archive: Path) -> dict[str, Tensor]:
 
 def _empty(kind: type[np.ndarray], shape: tuple[int, ...], code: bytes) -> np.ndarray:
     """What numpy's own `_reconstruct` does; its name differs between versions of numpy."""
-    return np.ndarray.__new__(kind, shape, code)
+    return np.ndarray.__new__(kind, shape, code.decode())
 
 
 class _Arrays(pickle.Unpickler):

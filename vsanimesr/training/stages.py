@@ -1,0 +1,155 @@
+"""From a recipe to a run: the generator, its samples and its losses, handed to the loop."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import nn
+from torch.utils.data import Dataset
+
+from vsanimesr.errors import TrainingError
+from vsanimesr.training import checkpoint, config, loop, networks, recipe, vgg
+from vsanimesr.training.degrade import Degrader, Recipe
+from vsanimesr.training.lbo import Lbo, load_pool
+from vsanimesr.training.losses import Perceptual
+from vsanimesr.training.samples import ClipSamples, PairSamples, Sample
+
+
+def run(stage: recipe.Stage, folder: Path, device: str) -> None:
+    """Train one stage, or go on with it.
+
+    Args:
+        stage: The recipe.
+        folder: Of the run.
+        device: "cpu" or "cuda".
+
+    Raises:
+        TrainingError: Data, weights or device cannot be used, or the training cannot go on.
+    """
+    settings, losses = stage.train, stage.losses
+    if settings.precision == "fp16" and device == "cpu":
+        raise TrainingError('train.precision = "fp16" on the CPU, wanted "bf16" or "fp32"')
+    if settings.deterministic:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
+    fabric = processes(device)
+    torch.manual_seed(settings.seed)
+    if isinstance(stage, recipe.NetworkStage):
+        generator: nn.Module = networks.generator(stage.network.scales)
+        samples = clip_samples(stage.data, stage.degrade, settings.seed)
+    else:
+        generator = Lbo()
+        samples = pair_samples(stage.data, settings.seed)
+    if stage.start:
+        begin(generator, stage.start)
+    perceptual = None
+    if losses.perceptual:
+        backbone = losses.perceptual.backbone
+        convolutions = vgg.load(backbone, losses.perceptual.file)
+        perceptual = Perceptual(convolutions, vgg.STAGES[backbone])
+    loop.train(
+        fabric,
+        generator,
+        samples,
+        folder,
+        settings=settings,
+        losses=losses,
+        optimizer=stage.optimizer,
+        perceptual=perceptual,
+        workers=stage.data.workers,
+        record=config.plain(stage),
+    )
+
+
+def processes(device: str) -> Fabric:
+    """Join the processes that `torchrun` has started, on one machine or several, or be the only.
+
+    Args:
+        device: "cpu" or "cuda"; one CUDA device a process.
+
+    Raises:
+        TrainingError: There is no CUDA device.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("device cuda: torch finds none; check the driver, or give --device cpu")
+    world, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    strategy = DDPStrategy(
+        process_group_backend="nccl" if device == "cuda" else "gloo",
+        broadcast_buffers=False,  # every process computes the same ones
+    )
+    fabric = Fabric(
+        accelerator=device,
+        devices=local,
+        num_nodes=world // local,
+        strategy=strategy if "WORLD_SIZE" in os.environ else "auto",
+    )
+    fabric.launch()
+    return fabric
+
+
+def begin(generator: nn.Module, start: recipe.Start) -> None:
+    """Give a generator the weights to begin with.
+
+    Raises:
+        TrainingError: They cannot be read, or are of another network.
+    """
+    weights = checkpoint.weights(start.weights, start.use)
+    try:
+        generator.load_state_dict(weights)
+    except RuntimeError as error:
+        raise TrainingError(f"{start.weights}: weights of another network ({error})") from error
+
+
+def clip_samples(data: recipe.Clips, degrade: Recipe, seed: int) -> Dataset[Sample]:
+    """The samples of the network.
+
+    Raises:
+        TrainingError: The store of clips or an operator of the pool cannot be used.
+    """
+    from vsanimesr.training.clips import ClipStore, PatchDataset
+
+    patches = PatchDataset(
+        ClipStore(data.root),
+        split="train",
+        frames=data.frames,
+        patch=data.patch,
+        intervals=data.intervals,
+        reverse=data.reverse,
+        flips=data.flips,
+        transpose=data.transpose,
+        seed=seed,
+    )
+    lbos = pool(data.lbos, data.lbo_weights) if degrade.wants_lbos else []
+    return ClipSamples(patches, Degrader(degrade, lbos=lbos, workers=1), seed=seed)
+
+
+def pair_samples(data: recipe.Pairs, seed: int) -> Dataset[Sample]:
+    """The samples of an operator.
+
+    Raises:
+        TrainingError: There are no pairs.
+    """
+    return PairSamples(
+        data.roots, patch=data.patch, flips=data.flips, transpose=data.transpose, seed=seed
+    )
+
+
+def pool(places: Sequence[Path], use: recipe.Which) -> list[Lbo]:
+    """The learnable basic operators of these files, checkpoints, runs, or folders of files.
+
+    Raises:
+        TrainingError: One cannot be read, or is none.
+        WeightsError: The same, of a folder of files.
+    """
+    found: list[Lbo] = []
+    for place in places:
+        if place.is_dir() and not (place / checkpoint.FOLDER).is_dir():
+            found += load_pool(place)
+        else:
+            lbo = Lbo()
+            begin(lbo, recipe.Start(weights=place, use=use))
+            found.append(lbo.requires_grad_(False).eval())
+    return found
