@@ -1,0 +1,145 @@
+"""From checkpoints to files that the filter takes."""
+
+import argparse
+import re
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from vsanimesr import weights
+from vsanimesr.errors import TrainingError, WeightsError
+from vsanimesr.training import checkpoint, export_command, pictures
+from vsanimesr.training.export import export
+from vsanimesr.training.lbo import Lbo
+
+
+def tensors(arrays, scale=1.0):
+    return {name: torch.from_numpy(scale * array) for name, array in arrays.items()}
+
+
+@pytest.fixture
+def run(tmp_path, fixed_weights):
+    """A run with two checkpoints; the average is half the trained weights."""
+    for iteration in (5, 10):
+        state = {
+            "iteration": iteration,
+            "recipe": '{"name":"test"}',
+            checkpoint.PARAMS: tensors(fixed_weights, iteration / 10),
+            checkpoint.EMA: tensors(fixed_weights, 0.5),
+        }
+        checkpoint.save(tmp_path / "run", iteration, state, keep=2)
+    return tmp_path / "run"
+
+
+def metadata(path):
+    with safe_open(path, "numpy") as file:
+        return file.metadata()
+
+
+def assert_same(path, wanted):
+    loaded = weights.load(str(path))
+    assert loaded.keys() == wanted.keys()
+    for name, array in wanted.items():
+        np.testing.assert_array_equal(loaded[name], array)
+
+
+def test_a_run_gives_the_average_of_its_newest_checkpoint(run, tmp_path, fixed_weights):
+    target = tmp_path / "mine.safetensors"
+    facts = export(run, target)
+    half = {name: np.float32(0.5) * array for name, array in fixed_weights.items()}
+    assert_same(target, half)
+    assert metadata(target) == facts
+    assert facts["title"] == "mine"
+    assert (facts["iteration"], facts["recipe"]) == ("10", '{"name":"test"}')
+    assert facts["kind"] == "running average"
+    assert facts["weights"] == weights.digest(half)
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?|unknown", facts["commit"])
+
+
+def test_raw_gives_the_trained_weights(run, tmp_path, fixed_weights):
+    export(run, tmp_path / "raw.safetensors", raw=True)
+    assert_same(tmp_path / "raw.safetensors", fixed_weights)
+    older = checkpoint.stored(run)[0]
+    export(older, tmp_path / "older.safetensors", raw=True)
+    half = {name: np.float32(0.5) * array for name, array in fixed_weights.items()}
+    assert_same(tmp_path / "older.safetensors", half)
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_a_pth_of_the_released_code_will_do(wrapped, tmp_path, fixed_weights):
+    state = tensors(fixed_weights)
+    state = {f"module.{name}": value for name, value in state.items()} if wrapped else state
+    torch.save({"params": state} if wrapped else state, tmp_path / "net_g.pth")
+    facts = export(tmp_path / "net_g.pth", tmp_path / "a.safetensors")
+    assert facts["kind"] == "trained"
+    assert "iteration" not in facts
+    assert_same(tmp_path / "a.safetensors", fixed_weights)
+    export(tmp_path / "a.safetensors", tmp_path / "b.safetensors", title="B")
+    assert_same(tmp_path / "b.safetensors", fixed_weights)
+    assert metadata(tmp_path / "b.safetensors")["title"] == "B"
+
+
+def test_an_operator_can_be_exported_too(tmp_path):
+    lbo = Lbo()
+    torch.save({"params": lbo.state_dict()}, tmp_path / "net_g.pth")
+    export(tmp_path / "net_g.pth", tmp_path / "lbo.safetensors")
+    again = Lbo.load(tmp_path / "lbo.safetensors")
+    for name, value in lbo.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+
+
+def test_what_is_wrong_leaves_the_old_file(run, tmp_path, fixed_weights, monkeypatch):
+    target = tmp_path / "a.safetensors"
+    export(run, target)
+    before = target.read_bytes()
+    bad = fixed_weights | {"recurrent_cell.fusion.2.bias": np.full(112, np.nan, np.float32)}
+    save_file(bad, tmp_path / "nan.safetensors")
+    with pytest.raises(WeightsError, match=r"fusion\.2\.bias holds NaN"):
+        export(tmp_path / "nan.safetensors", target)
+    some = dict(list(tensors(fixed_weights).items())[:-1])
+    torch.save({"params": some}, tmp_path / "some.pth")
+    with pytest.raises(WeightsError, match="made for another network"):
+        export(tmp_path / "some.pth", target)
+    torch.save({"params": {"a": 1}}, tmp_path / "none.pth")
+    with pytest.raises(TrainingError, match="a is no tensor"):
+        export(tmp_path / "none.pth", target)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TrainingError, match="no run, or one without checkpoints"):
+        export(tmp_path / "empty", target)
+    with pytest.raises(TrainingError, match=r"ends in \.safetensors"):
+        export(run, tmp_path / "a.pth")
+
+    write = pictures.write_bytes
+
+    def full(path, content):
+        if path == target:
+            raise TrainingError(f"{path}: cannot be written (no space)")
+        write(path, content)
+
+    monkeypatch.setattr(pictures, "write_bytes", full)
+    with pytest.raises(TrainingError, match="no space"):
+        export(run, target, raw=True)
+    assert target.read_bytes() == before
+
+
+def test_the_command_writes_onnx_as_well(run, tmp_path, fixed_weights):
+    onnx = pytest.importorskip("onnx")
+    parser = argparse.ArgumentParser()
+    export_command.add_arguments(parser)
+    words = [
+        run,
+        tmp_path / "a.safetensors",
+        "--raw",
+        "--title",
+        "T",
+        "--onnx",
+        tmp_path / "a.onnx",
+    ]
+    export_command.run(parser.parse_args([str(word) for word in words]))
+    assert_same(tmp_path / "a.safetensors", fixed_weights)
+    facts = {prop.key: prop.value for prop in onnx.load(tmp_path / "a.onnx").metadata_props}
+    assert facts["title"] == "T"
+    assert facts["weights"] == weights.digest(fixed_weights)

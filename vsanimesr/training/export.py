@@ -1,0 +1,102 @@
+"""From a checkpoint to a file that the filter, or the degradation of the next stage, takes."""
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import safetensors.numpy
+from torch import Tensor
+
+from vsanimesr import __version__, weights
+from vsanimesr.errors import TrainingError
+from vsanimesr.training import checkpoint, pictures
+from vsanimesr.training.lbo import Lbo
+
+
+def export(
+    source: Path, target: Path, *, raw: bool = False, title: str | None = None
+) -> dict[str, str]:
+    """Write a generator's weights as safetensors with the released names, whole or not at all.
+
+    The file is read back by what will read it later, `weights.load` for the network and `Lbo.load`
+    for a learnable basic operator, before it gets its name.
+
+    Args:
+        source: A run, of which the newest checkpoint is taken; a checkpoint; or a `.pth` or
+            `.safetensors` file, as the released code writes them too.
+        target: Ends in `.safetensors`. One that is there is replaced.
+        raw: The trained weights instead of their running average. A source that has no average
+            gives the trained ones in any case.
+        title: Name of the weights; by default that of the target.
+
+    Returns:
+        The file's metadata.
+
+    Raises:
+        TrainingError: The source has no weights of a network or an operator, or the target
+            cannot be written.
+        WeightsError: The weights are not finite, or made for another network.
+    """
+    if target.suffix != ".safetensors":
+        raise TrainingError(f"{target}: wanted the name of a file that ends in .safetensors")
+    state = _state(source)
+    average = state.get(checkpoint.EMA)
+    found = state.get(checkpoint.PARAMS, state) if raw or average is None else average
+    if not isinstance(found, Mapping) or not found:
+        raise TrainingError(f"{source}: no weights in it, wanted a checkpoint or a state dict")
+    tensors = {
+        str(name).removeprefix("module."): _array(source, name, value)
+        for name, value in cast(Mapping[str, object], found).items()
+    }
+    facts = {
+        "title": title or target.stem,
+        "kind": "running average" if found is average else "trained",
+        "made by": f"vapoursynth-animesr {__version__}",
+        "commit": commit(),
+        "weights": weights.digest(tensors),
+    }
+    for key in ("iteration", "recipe"):
+        if key in state:
+            facts[key] = str(state[key])
+    content = safetensors.numpy.save(tensors, facts)
+    with tempfile.TemporaryDirectory(prefix="vsanimesr-") as folder:
+        tried = Path(folder, target.name)
+        pictures.write_bytes(tried, content)
+        if any(name.startswith("main.") for name in tensors):
+            Lbo.load(tried)
+        else:
+            weights.load(str(tried))
+    pictures.write_bytes(target, content)
+    return facts
+
+
+def commit() -> str:
+    """The commit of this code, with `-dirty` where files were changed; `unknown` if installed."""
+    git = shutil.which("git")
+    root = Path(__file__).parents[2]
+    if git is None or not (root / ".git").exists():
+        return "unknown"
+    command = [git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else "unknown"
+
+
+def _state(source: Path) -> checkpoint.State:
+    if source.is_dir():
+        state = checkpoint.latest(source)
+        if state is None:
+            raise TrainingError(f"{source}: no run, or one without checkpoints; train it first")
+        return state
+    if source.suffix == ".safetensors":
+        return dict[str, Any](checkpoint.weights(source))
+    return checkpoint.load(source)
+
+
+def _array(source: Path, name: str, value: object) -> np.ndarray:
+    if not isinstance(value, Tensor):
+        raise TrainingError(f"{source}: {name} is no tensor, wanted a checkpoint or a state dict")
+    return np.ascontiguousarray(value.detach().float().cpu().numpy())
