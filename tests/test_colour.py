@@ -30,7 +30,7 @@ CPU = torch.device("cpu")
 FAMILIES = {Family.GRAY: vs.GRAY, Family.RGB: vs.RGB, Family.YUV: vs.YUV}
 YUV_MATRICES = [matrix for matrix in Matrix if matrix != Matrix.RGB]
 SUBSAMPLINGS = [(0, 0), (1, 1), (1, 0), (0, 1), (2, 0), (2, 2)]
-DEPTHS = [*((bits, False) for bits in (8, 9, 10, 12, 14, 16)), (16, True), (32, True)]
+DEPTHS = [*((bits, False) for bits in range(8, 17)), (16, True), (32, True)]
 
 formats = st.one_of(
     st.builds(

@@ -2,28 +2,40 @@
 
 Everything is a sum of planes times numbers, in float32 whatever the network's precision: without
 convolutions and matrix products no setting of cuDNN, oneDNN or TF32 changes a bit, and each element
-is computed by itself, however many threads share the work. `torch.compile` can fuse it.
+is computed by itself, however many threads share the work. `torch.compile` can fuse
+`image_of` and `planes_of`, which see tensors and plain numbers only.
 """
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from vsanimesr.colour import (
-    Affine,
-    ChromaLocation,
-    Colour,
-    Family,
-    Format,
-    dither_pattern,
-    reading,
-    writing,
-)
-from vsanimesr.resample import SITES, Filter, enlarging, mirrored, shrinking
+from vsanimesr.colour import Affine, Colour, Format, dither_pattern, reading, writing
+from vsanimesr.resample import SITES, Filter, enlarging, shrinking
 
 ROWS, COLUMNS = 0, 1
+
+
+class Line(NamedTuple):
+    """A `resample.Filter` in plain numbers."""
+
+    before: int
+    after: int
+    ratio: int
+    phases: list[list[float]]
+
+
+class Numbers(NamedTuple):
+    """What a conversion computes with: `colour.Affine` by output channel, and chroma's filters."""
+
+    rows: list[tuple[list[float], float]]
+    """Weights and offset. Of GRAY's three equal channels, one."""
+    along: Line
+    down: Line
 
 
 class Reader:
@@ -47,15 +59,8 @@ class Reader:
         Raises:
             OptionError: YUV with the matrix of RGB.
         """
-        codes = [plane.to(self._device, torch.float32) for plane in planes]
-        if self._source.family == Family.YUV:
-            along, down = _filters(self._source, colour.chroma, enlarging)
-            codes[1:] = (_enlarged(_enlarged(x, along, COLUMNS), down, ROWS) for x in codes[1:])
-        rows = _rows(self._source, colour, reading)
-        image = torch.stack([_sum(codes, *row) for row in rows])
-        if self._source.floating:
-            image = image.nan_to_num_(nan=0.0)
-        return image.clamp_(0, 1).to(self._dtype).expand(3, -1, -1)[None]
+        numbers = _numbers(self._source, colour, reading, enlarging)
+        return image_of([plane.to(self._device) for plane in planes], numbers, self._dtype)
 
 
 class Writer:
@@ -64,13 +69,13 @@ class Writer:
     def __init__(self, target: Format, device: torch.device, *, dither: bool = False) -> None:
         """For planes of format `target` on `device`; `dither`: ordered, where it has integers."""
         self._target = target
+        self._pattern = None
         if target.floating:
             self._dtype = torch.float16 if target.bits == 16 else torch.float32
         else:
             self._dtype = torch.uint8 if target.bits == 8 else torch.uint16
-        self._pattern = None
-        if dither and not target.floating:
-            self._pattern = torch.from_numpy(dither_pattern()).to(device, torch.float32)
+            if dither:
+                self._pattern = torch.from_numpy(dither_pattern()).to(device, torch.float32)
 
     def __call__(self, image: Tensor, colour: Colour) -> list[Tensor]:
         """The planes of an image.
@@ -87,19 +92,35 @@ class Writer:
         Raises:
             OptionError: YUV or GRAY with the matrix of RGB.
         """
-        rgb = image[0].to(torch.float32).contiguous().unbind()
-        codes = [_sum(rgb, *row) for row in _rows(self._target, colour, writing)]
-        if self._target.family == Family.YUV:
-            along, down = _filters(self._target, colour.chroma, shrinking)
-            codes[1:] = (_shrunk(_shrunk(x, down, ROWS), along, COLUMNS) for x in codes[1:])
-        return [self._stored(x) for x in codes]
+        numbers = _numbers(self._target, colour, writing, shrinking)
+        peak = None if self._target.floating else self._target.peak
+        return planes_of(image, numbers, self._dtype, peak, self._pattern)
 
-    def _stored(self, codes: Tensor) -> Tensor:
-        if self._target.floating:
-            return codes.to(self._dtype)
-        if self._pattern is not None:
-            codes = codes + _tiled(self._pattern, codes.shape)
-        return codes.round().clamp_(0, self._target.peak).to(self._dtype)
+
+def image_of(planes: Sequence[Tensor], numbers: Numbers, dtype: torch.dtype) -> Tensor:
+    """What a `Reader` does."""
+    codes = [plane.to(torch.float32) for plane in planes]
+    along, down = numbers.along, numbers.down
+    codes[1:] = [_enlarged(_enlarged(x, along, COLUMNS), down, ROWS) for x in codes[1:]]
+    image = torch.stack([_sum(codes, *row) for row in numbers.rows])
+    if planes[0].is_floating_point():
+        image = image.nan_to_num_(nan=0.0)
+    return image.clamp_(0, 1).to(dtype).expand(3, -1, -1)[None]
+
+
+def planes_of(
+    image: Tensor, numbers: Numbers, dtype: torch.dtype, peak: int | None, pattern: Tensor | None
+) -> list[Tensor]:
+    """What a `Writer` does. `peak`: the highest code of integers; `pattern`: the dither's."""
+    rgb = image[0].to(torch.float32).contiguous().unbind()
+    codes = [_sum(rgb, *row) for row in numbers.rows]
+    along, down = numbers.along, numbers.down
+    codes[1:] = [_shrunk(_shrunk(x, down, ROWS), along, COLUMNS) for x in codes[1:]]
+    if pattern is not None:
+        codes = [x + _tiled(pattern, x.shape) for x in codes]
+    if peak is not None:
+        codes = [x.round().clamp_(0, peak) for x in codes]
+    return [x.to(dtype) for x in codes]
 
 
 def _tiled(pattern: Tensor, shape: Sequence[int]) -> Tensor:
@@ -107,45 +128,39 @@ def _tiled(pattern: Tensor, shape: Sequence[int]) -> Tensor:
     return pattern.repeat(repeats)[: shape[0], : shape[1]]
 
 
-def _enlarged(x: Tensor, by: Filter, axis: int) -> Tensor:
+def _enlarged(x: Tensor, by: Line, axis: int) -> Tensor:
     """`x` (rows, columns) made denser along an axis."""
-    ratio, reach = by.taps.shape
-    if ratio == 1:
+    if by.ratio == 1:
         return x
-    length = x.shape[axis]
     padded = _mirrored(x, by, axis)
-    parts = [padded.narrow(axis, k, length) for k in range(reach)]
-    phases = [_sum(parts, taps) for taps in by.taps.tolist()]
+    parts = [padded.narrow(axis, k, x.shape[axis]) for k in range(len(by.phases[0]))]
+    phases = [_sum(parts, taps) for taps in by.phases]
     return torch.stack(phases, dim=axis + 1).flatten(axis, axis + 1)
 
 
-def _shrunk(x: Tensor, by: Filter, axis: int) -> Tensor:
+def _shrunk(x: Tensor, by: Line, axis: int) -> Tensor:
     """`x` (rows, columns) made sparser along an axis."""
-    reach = len(by.taps)
-    ratio = reach - by.before - by.after
-    if ratio == 1:
+    if by.ratio == 1:
         return x
-    length = x.shape[axis] - ratio + 1  # from one sample's window to the last's
+    (taps,) = by.phases
     padded = _mirrored(x, by, axis)
-    step = (
-        (slice(None, None, ratio), slice(None)) if axis == ROWS else (..., slice(None, None, ratio))
-    )
-    parts = [padded.narrow(axis, k, length)[step] for k in range(reach)]
-    return _sum(parts, by.taps.tolist())
+    length = x.shape[axis] - by.ratio + 1  # from the first window's sample to the last's
+    windows = (padded.narrow(axis, k, length) for k in range(len(taps)))
+    parts = [w[:: by.ratio] if axis == ROWS else w[:, :: by.ratio] for w in windows]
+    return _sum(parts, taps)
 
 
-def _mirrored(x: Tensor, by: Filter, axis: int) -> Tensor:
-    """`x` with what the filter wants on both sides, of slices: an index would go to the device."""
-    length = x.shape[axis]
-    index = mirrored(length, by.before, by.after)
-    before, after = index[: by.before].tolist(), index[by.before + length :].tolist()
-    edges = [[x.narrow(axis, i, 1) for i in side] for side in (before, after)]
-    return torch.cat((*edges[0], x, *edges[1]), dim=axis)
+def _mirrored(x: Tensor, by: Line, axis: int) -> Tensor:
+    """`resample.mirrored`, put together of slices: an index would have to go to the device."""
+    last = x.shape[axis] - 1
+    before = [x.narrow(axis, min(i, last), 1) for i in reversed(range(by.before))]
+    after = [x.narrow(axis, max(last - i, 0), 1) for i in range(by.after)]
+    return torch.cat((*before, x, *after), dim=axis)
 
 
 def _sum(parts: Sequence[Tensor], weights: Sequence[float], offset: float = 0.0) -> Tensor:
     """Parts times weights, summed up, and the offset. A part alone may come back as it is."""
-    (part, weight), *others = ((p, w) for p, w in zip(parts, weights, strict=True) if w)
+    (part, weight), *others = [(p, w) for p, w in zip(parts, weights, strict=True) if w]
     if weight == 1 and not offset and not others:
         return part
     total = part * weight
@@ -155,19 +170,17 @@ def _sum(parts: Sequence[Tensor], weights: Sequence[float], offset: float = 0.0)
 
 
 @lru_cache(maxsize=64)
-def _rows(
-    of: Format, colour: Colour, make: Callable[[Format, Colour], Affine]
-) -> list[tuple[list[float], float]]:
-    """Weights and offset of each output channel; of GRAY's equal channels one."""
-    affine = make(of, colour)
-    rows = list(zip(affine.matrix.tolist(), affine.offset.tolist(), strict=True))
-    return rows[: of.planes]
-
-
-@lru_cache(maxsize=64)
-def _filters(
-    of: Format, location: ChromaLocation, make: Callable[[int, float], Filter]
-) -> tuple[Filter, Filter]:
-    """The chroma filters along the columns and down the rows."""
-    x, y = SITES[location]
-    return make(1 << of.sub_w, x), make(1 << of.sub_h, y)
+def _numbers(
+    of: Format,
+    colour: Colour,
+    affine: Callable[[Format, Colour], Affine],
+    design: Callable[[int, float], Filter],
+) -> Numbers:
+    values = affine(of, colour)
+    rows = list(zip(values.matrix.tolist(), values.offset.tolist(), strict=True))[: of.planes]
+    lines: list[Line] = []
+    for sub, site in zip((of.sub_w, of.sub_h), SITES[colour.chroma], strict=True):
+        found = design(1 << sub, site)
+        phases = np.atleast_2d(found.taps).tolist()
+        lines.append(Line(found.before, found.after, 1 << sub, phases))
+    return Numbers(rows, *lines)
