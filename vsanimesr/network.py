@@ -165,6 +165,8 @@ class ResidualBlock(nn.Module):
         self.conv1 = nn.Conv2d(FEATURES, FEATURES, 3, padding=1)
         self.conv2 = nn.Conv2d(FEATURES, FEATURES, 3, padding=1)
         for conv in (self.conv1, self.conv2):
+            if conv.weight.is_meta:  # nothing to draw, and torch would load its compiler for it
+                continue
             nn.init.kaiming_normal_(conv.weight)
             nn.init.zeros_(cast(Tensor, conv.bias))
             with torch.no_grad():
@@ -198,6 +200,6 @@ def _stencil() -> Tensor:
     The four new pixels in an old one lie -3/8, -1/8, 1/8, 3/8 from its centre, between it and the
     neighbour on that side. All weights are multiples of 1/64, so exact in bf16 too.
     """
-    line = torch.tensor([[3, 5, 0], [1, 7, 0], [0, 7, 1], [0, 5, 3]]) / 8  # (phase, tap)
-    square = torch.einsum("ai,bj->abij", line, line)  # (row, column, tap row, tap column)
-    return square.reshape(1, SCALE**2, 3, 3).repeat(3, 1, 1, 1).reshape(IMAGE, 1, 3, 3)
+    line = np.array([[3, 5, 0], [1, 7, 0], [0, 7, 1], [0, 5, 3]], np.float32) / 8  # (phase, tap)
+    square = np.einsum("ai,bj->abij", line, line)  # (row, column, tap row, tap column)
+    return torch.tensor(np.tile(square.reshape(SCALE**2, 1, 3, 3), (3, 1, 1, 1)))
