@@ -84,7 +84,7 @@ class Perceptual(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     backbone: Literal["vgg19", "vgg16"] = "vgg19"
     """The paper's, whose weights you bring; or the one that can be fetched."""
     file: Path | None = None
-    """Torchvision's weights of the backbone; required for VGG19, fetched for VGG16 if not given."""
+    """Torchvision's weights of the backbone; by default those in the user's cache (`vgg.load`)."""
 
 
 class Gan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

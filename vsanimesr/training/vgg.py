@@ -48,18 +48,20 @@ def load(backbone: str, file: Path | None) -> Convolutions:
 
     Args:
         backbone: A key of `STAGES`.
-        file: Torchvision's weights, `.pth` or `.safetensors`; None: fetch those of VGG16, cached.
+        file: Torchvision's weights, `.pth` or `.safetensors`; None: those in the user's cache
+            (`weights.cache`), where they must have been put for VGG19, and are fetched for VGG16.
 
     Raises:
         TrainingError: No file where one is wanted, one that cannot be used, or no way to fetch it.
     """
-    if file is None and backbone == "vgg16":
+    placed = weights.cache() / FILES[backbone]
+    if file is None and backbone == "vgg16" and not placed.is_file():
         return fetched()
-    if file is None or not file.is_file():
-        given = f"{file} is missing" if file else "no file is named"
+    file = file or placed
+    if not file.is_file():
         raise TrainingError(
-            f"losses.perceptual: {given}, and {backbone} needs torchvision's weights, "
-            f"{FILES[backbone]}: name that file in losses.perceptual.file, or set "
+            f"losses.perceptual: {file} is missing, torchvision's weights of {backbone}. Put "
+            f"{FILES[backbone]} there or name it in losses.perceptual.file, or set "
             'losses.perceptual.backbone = "vgg16", which can be fetched'
         )
     try:
