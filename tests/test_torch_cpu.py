@@ -39,8 +39,8 @@ def fused(network):
 def run(step, height, width, steps=4, state_type=torch.float32, batch=1):
     """Images of a few recurrent steps from zero, and the last state."""
     random = np.random.default_rng(5)
-    image = last(torch.zeros(batch, 48, height, width))
-    state = last(torch.zeros(batch, 64, height, width, dtype=state_type))
+    image = torch.zeros(()).expand(batch, 48, height, width)  # a start as the engine has it
+    state = torch.zeros((), dtype=state_type).expand(batch, 64, height, width)
     images = []
     for _ in range(steps):
         window = torch.from_numpy(random.random((batch, 9, height, width), np.float32))

@@ -66,7 +66,7 @@ class FusedStep:
 
     @torch.inference_mode()
     def __call__(self, window: Tensor, feedback: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """As `Network.step`; `window` and `feedback` float32, all channels last.
+        """As `Network.step`; `window` and `feedback` float32. Fast where all are channels last.
 
         The state may also have the type of the weights, with no loss: it is made in that type, and
         read in that type by the next step.
@@ -89,7 +89,8 @@ class FusedStep:
         s2 = second[2](s2.add_(_up(s4, 2)))
         s4 = fourth[1](s4)
 
-        image, hidden = torch.empty_like(feedback), torch.empty_like(state)
+        last = torch.channels_last
+        image, hidden = (torch.empty_like(x, memory_format=last) for x in (feedback, state))
         self._fuse((s1, _up(s2, 2), _up(s4, 4)), image, hidden)
         current = F.pad(window[:, 3:6].float(), (1, 1, 1, 1), mode="replicate")
         return self._enlarge.added_to(image, _last(current)), hidden
