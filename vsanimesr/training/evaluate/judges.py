@@ -1,0 +1,106 @@
+"""Measures that need no original: NIQE, MANIQA, HyperIQA. The last two need weights one must bring.
+
+All are computed by pyiqa, which is imported when first needed: it takes seconds.
+"""
+
+import contextlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+from unittest import mock
+
+import msgspec
+import torch
+from torch import Tensor
+
+from vsanimesr import weights
+from vsanimesr.errors import WeightsError
+from vsanimesr.training.evaluate import pristine
+
+type Measure = Callable[[Tensor], Tensor]
+"""From (n, 3, h, w), RGB in [0, 1], to (n,)."""
+
+
+class Judge(msgspec.Struct, frozen=True, kw_only=True):
+    """A measure without an original, or why it is not there."""
+
+    name: str
+    better: Literal["less", "more"]
+    measure: Measure | None
+    missing: str = ""
+    """Where `measure` is None: what to do."""
+
+
+class Brought(msgspec.Struct, frozen=True, kw_only=True):
+    """A network of pyiqa whose weights are published where no package index has them."""
+
+    name: str
+    metric: str
+    """Its name in pyiqa."""
+    file: str
+    """Name that its authors gave the weights."""
+
+
+MANIQA = Brought(name="MANIQA", metric="maniqa-pipal", file="MANIQA_PIPAL-ae6d356b.pth")
+HYPERIQA = Brought(
+    name="HyperIQA", metric="hyperiqa", file="HyperIQA-resnet50-koniq10k-c96c41b1.pth"
+)
+
+
+def judges(device: torch.device) -> list[Judge]:
+    """All of them. What cannot be computed here says why and stays in the list."""
+    return [_niqe(), *(_brought(one, device) for one in (MANIQA, HYPERIQA))]
+
+
+def load(brought: Brought, path: Path, device: torch.device) -> Measure:
+    """A network of pyiqa with the weights of a file. No code of the file is run.
+
+    Its crops are drawn from a fixed seed: the same picture always has the same score.
+
+    Raises:
+        WeightsError: The file cannot be used.
+    """
+    import pyiqa
+    import timm
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        tensors = content.get("params", content)
+        # The constructors fetch a backbone that the file's weights would only replace.
+        with (
+            mock.patch.object(timm, "create_model", _untrained(timm.create_model)),
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
+            metric = pyiqa.create_metric(brought.metric, device=device, pretrained=False)
+        tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
+        metric.net.load_state_dict(tensors)
+    except Exception as error:  # a damaged or foreign file can fail in any way
+        raise WeightsError(f"{path}: not weights of {brought.name} for pyiqa ({error})") from error
+
+    def measure(images: Tensor) -> Tensor:
+        return torch.stack([metric(image[None].float()).flatten()[0].cpu() for image in images])
+
+    return measure
+
+
+def _untrained(create: Callable[..., torch.nn.Module]) -> Callable[..., torch.nn.Module]:
+    def make(*args: object, **options: object) -> torch.nn.Module:
+        return create(*args, **options | {"pretrained": False})
+
+    return make
+
+
+def _niqe() -> Judge:
+    try:
+        return Judge(name="NIQE", better="less", measure=pristine.niqe())
+    except (WeightsError, ImportError) as error:
+        return Judge(name="NIQE", better="less", measure=None, missing=str(error))
+
+
+def _brought(brought: Brought, device: torch.device) -> Judge:
+    path = weights.cache() / brought.file
+    if not path.is_file():
+        missing = f"weights missing, put {brought.file} at {path}"
+        return Judge(name=brought.name, better="more", measure=None, missing=missing)
+    return Judge(name=brought.name, better="more", measure=load(brought, path, device))

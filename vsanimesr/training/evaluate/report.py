@@ -1,0 +1,131 @@
+"""The report of a comparison: a Markdown table, plots, and everything as JSON."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from vsanimesr.training import pictures
+from vsanimesr.training.evaluate.compare import Column, Result
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """All there is to say; what `report.json` holds."""
+
+    clips: list[str]
+    protocol: str
+    """`compare.Protocol`."""
+    width: int
+    """Of the source frames of which cost and time are given."""
+    height: int
+    device: str
+    columns: list[Column]
+    results: list[Result]
+
+
+def write(folder: Path, report: Report) -> None:
+    """Write `report.md`, `report.json`, `means.png` and `frames.png`.
+
+    Raises:
+        TrainingError: The folder cannot be written.
+    """
+    content = msgspec.json.format(msgspec.json.encode(report), indent=1)
+    pictures.write_bytes(folder / "report.json", content + b"\n")
+    pictures.write_bytes(folder / "report.md", markdown(report).encode())
+    _save(folder / "means.png", _means(report))
+    _save(folder / "frames.png", _frames(report))
+
+
+def markdown(report: Report) -> str:
+    """The table, best values in bold, and below it what could not be measured and why."""
+    titles = ["network", "parameters", "GMAC", "ms a frame"]
+    titles += [f"{column.title} {_arrow(column)}" for column in report.columns]
+    lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
+    best = {column.key: _best(report.results, column) for column in report.columns}
+    for result in report.results:
+        cells = [result.name, f"{result.parameters:,}", f"{result.gmacs:.1f}"]
+        cells.append(f"{result.milliseconds:.0f}")
+        for column in report.columns:
+            value = result.means[column.key]
+            cell = "not measured" if value is None else f"{value:.4g}"
+            cells.append(f"**{cell}**" if value is not None and value == best[column.key] else cell)
+        lines.append(f"| {' | '.join(cells)} |")
+    judged = "one of every ten" if report.protocol == "paper" else "all"
+    lines += [
+        "",
+        f"Clips: {', '.join(report.clips)}. GMAC and time for a source frame of "
+        f"{report.width}x{report.height} on {report.device}. Measures without an original on "
+        f"{judged} of the pictures, the others on all.",
+    ]
+    lines += [
+        f"\n{column.title}: not measured: {column.missing}."
+        for column in report.columns
+        if column.missing
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _arrow(column: Column) -> str:
+    return "↑" if column.better == "more" else "↓"
+
+
+def _best(results: Sequence[Result], column: Column) -> float | None:
+    values = [value for one in results if (value := one.means[column.key]) is not None]
+    if len(values) < 2:
+        return None
+    return max(values) if column.better == "more" else min(values)
+
+
+def _shown(report: Report) -> list[Column]:
+    return [
+        column
+        for column in report.columns
+        if any(result.means[column.key] is not None for result in report.results)
+    ]
+
+
+def _means(report: Report) -> Figure:
+    """A row of bars for each measure."""
+    shown = _shown(report)
+    figure = Figure(figsize=(8, 1 + 0.35 * len(shown) * (1 + len(report.results))))
+    axes = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
+    names = [result.name for result in report.results]
+    for axis, column in zip(axes, shown, strict=True):
+        values = [result.means[column.key] or 0.0 for result in report.results]
+        bars = axis.barh(names, values)
+        axis.bar_label(bars, fmt="%.4g", padding=3)
+        axis.invert_yaxis()
+        axis.margins(x=0.15)
+        axis.set_title(f"{column.title}, {column.better} is better", fontsize=10, loc="left")
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    return figure
+
+
+def _frames(report: Report) -> Figure:
+    """Every measure over the frames of the first clip."""
+    shown = _shown(report)
+    clip = report.clips[0]
+    figure = Figure(figsize=(9, 1 + 2.2 * len(shown)))
+    axes = figure.subplots(len(shown), 1, squeeze=False, sharex=True)[:, 0]
+    for axis, column in zip(axes, shown, strict=True):
+        for result in report.results:
+            values = result.series[clip].get(column.key, [])
+            there = [(n, value) for n, value in enumerate(values) if value is not None]
+            marker = "o" if len(there) < len(values) / 2 else ""
+            axis.plot(*zip(*there, strict=True), marker=marker, lw=1, label=result.name)
+        axis.set_title(f"{column.title}, {column.better} is better", fontsize=10, loc="left")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].legend(fontsize=8)
+    axes[-1].set_xlabel(f"frame of {clip}")
+    figure.tight_layout()
+    return figure
+
+
+def _save(path: Path, figure: Figure) -> None:
+    FigureCanvasAgg(figure)
+    temporary = path.with_name(f".{path.name}")
+    figure.savefig(temporary, format="png", dpi=110)
+    temporary.replace(path)

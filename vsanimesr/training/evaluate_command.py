@@ -1,0 +1,96 @@
+"""`evaluate`: networks side by side on clips, with or without originals."""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import get_args
+
+import torch
+from tqdm import tqdm
+
+from vsanimesr.errors import TrainingError
+from vsanimesr.training.evaluate import compare, judges, peers, report
+from vsanimesr.training.evaluate.compare import Clip
+
+log = logging.getLogger("vsanimesr")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `evaluate`."""
+    add = parser.add_argument
+    add("clips", type=Path, nargs="+", help="low-resolution videos, or folders of frames")
+    add("--originals", type=Path, nargs="+", help="as many of four times the size, in this order")
+    add(
+        "--networks",
+        nargs="+",
+        default=["bicubic", peers.PEER, "v1", "v2"],
+        help="v1, v2, bicubic, realesr-animevideov3, or files: weights of AnimeSR, or any x4 "
+        "single-image network that spandrel knows (default: the four names)",
+    )
+    add("--out", type=Path, required=True, help="folder of report.md, report.json and the plots")
+    add(
+        "--protocol",
+        choices=get_args(compare.Protocol.__value__),
+        default="all",
+        help="pictures to judge without an original: all (default), or as the paper one of ten",
+    )
+    add("--timing", default="640x480", help="source size of GMAC and time (default: 640x480)")
+    add("--timing-frames", type=int, default=5, help="frames to time (default: 5)")
+    add("--device", default="cpu", help="cpu (default), cuda or cuda:N")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the command.
+
+    Raises:
+        TrainingError: An argument or a clip cannot be used.
+        WeightsError: A network cannot be loaded.
+    """
+    originals = args.originals or [None] * len(args.clips)
+    if len(originals) != len(args.clips):
+        raise TrainingError(
+            f"evaluate: {len(originals)} originals for {len(args.clips)} clips, wanted one for each"
+        )
+    width, _, height = args.timing.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) > 0 and int(height) > 0):
+        raise TrainingError(f"evaluate: --timing {args.timing}, wanted such as 640x480")
+    if args.timing_frames < 1:
+        raise TrainingError(f"evaluate: --timing-frames {args.timing_frames}, wanted 1 or more")
+    device = torch.device(args.device)
+    clips = [Clip(name=lr.stem, lr=lr, gt=gt) for lr, gt in zip(args.clips, originals, strict=True)]
+    networks = [peers.load(spec, device) for spec in args.networks]
+    panel = judges.judges(device)
+    columns = compare.columns(panel, args.originals is not None)
+
+    results: list[compare.Result] = []
+    for peer in tqdm(networks, unit="network", desc="evaluate", disable=None):
+        series = {clip.name: compare.measure(peer, clip, panel, args.protocol) for clip in clips}
+        results.append(
+            compare.Result(
+                name=peer.name,
+                parameters=peer.parameters,
+                gmacs=peer.macs(int(width), int(height)) / 1e9,
+                milliseconds=peers.milliseconds(peer, int(width), int(height), args.timing_frames),
+                series=series,
+                means=compare.summary([*series.values()], [column.key for column in columns]),
+            )
+        )
+    report.write(
+        args.out,
+        report.Report(
+            clips=[clip.name for clip in clips],
+            protocol=args.protocol,
+            width=int(width),
+            height=int(height),
+            device=_device(device),
+            columns=columns,
+            results=results,
+        ),
+    )
+    log.info("report: %s", args.out / "report.md")
+
+
+def _device(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"the CPU, {torch.get_num_threads()} threads"
