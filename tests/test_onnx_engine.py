@@ -1,0 +1,315 @@
+"""The engines that run the ONNX graphs, ONNX Runtime's and OpenVINO's, held to the protocol."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import openvino as ov
+import pytest
+import torch
+
+from vsanimesr import weights
+from vsanimesr.colour import FULL_RGB, RGBS, ChromaLocation, Colour, Family, Format, Matrix
+from vsanimesr.engines import onnx_session, openvino_engine
+from vsanimesr.engines.onnx_colour import plane_shapes, plane_type
+from vsanimesr.engines.onnx_engine import OnnxEngine
+from vsanimesr.engines.openvino_engine import OpenVinoEngine, pick_precision
+from vsanimesr.engines.torch_engine import TorchEngine
+from vsanimesr.errors import EngineError
+
+GOLDEN = Path(__file__).parent / "data" / "bunny_64x48.npz"
+ENGINES = {"onnx": OnnxEngine, "openvino": OpenVinoEngine}
+RGB24 = Format(Family.RGB, 8)
+YUV420P10 = Format(Family.YUV, 10, sub_w=1, sub_h=1)
+BT709 = Colour(Matrix.BT709, full=False, chroma=ChromaLocation.LEFT)
+BF16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@pytest.fixture(params=ENGINES)
+def make(request, fixed_weights):
+    def call(tensors=None, **options):
+        defaults = {"width": 16, "height": 12, "source": RGBS, "target": RGBS}
+        defaults |= {"device": "cpu", "precision": "fp32"}
+        return ENGINES[request.param](tensors or fixed_weights, **defaults | options)
+
+    return call
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Frames are so small that torch's threads only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def values(tensor):
+    return np.array(tensor.numpy() if isinstance(tensor, ort.OrtValue) else tensor.data)
+
+
+def rgb(count, height=12, width=16):
+    random = np.random.default_rng(0)
+    return [list(random.random((3, height, width), np.float32)) for _ in range(count)]
+
+
+def render(engine, frames, of, target, height, width, colour=FULL_RGB):
+    """Planes of all frames in endless recurrence."""
+    sources = [engine.upload(planes, colour) for planes in frames]
+    state = None
+    for t, source in enumerate(sources):
+        neighbours = sources[max(t - 1, 0)], source, sources[min(t + 1, len(sources) - 1)]
+        state = engine.step(*neighbours, state)
+        shapes = plane_shapes(target, 4 * height, 4 * width)
+        planes = [np.empty(shape, plane_type(target)) for shape in shapes]
+        engine.write(state, planes, colour if target.family == of.family else FULL_RGB)
+        yield planes
+
+
+@pytest.mark.weights
+def test_endless_recurrence_is_the_released_render(released, make):
+    golden = np.load(GOLDEN)
+    engine = make(weights.read(released["v2"]), width=64, height=48, source=RGB24)
+    frames = [list(frame.transpose(2, 0, 1)) for frame in golden["input"]]
+    for planes, expected in zip(
+        render(engine, frames, RGB24, RGBS, 48, 64), golden["v2"], strict=True
+    ):
+        image = np.stack(planes, axis=-1)
+        assert np.abs(image - expected.astype(np.float32)).max() < 1e-3
+
+
+def test_codes_are_torchs_to_one(make, fixed_weights):
+    """Ten-bit frames of no even multiple, subsampled, through both engines."""
+    random = np.random.default_rng(0)
+    shapes = plane_shapes(YUV420P10, 10, 18)
+    frames = [[random.integers(64, 940, s).astype(np.uint16) for s in shapes] for _ in range(3)]
+    options = {"width": 18, "height": 10, "source": YUV420P10, "target": YUV420P10}
+    options |= {"device": "cpu", "precision": "fp32", "dither": True}
+    both = [make(**options), TorchEngine(fixed_weights, **options)]
+    for ours, theirs in zip(
+        *(render(e, frames, YUV420P10, YUV420P10, 10, 18, BT709) for e in both), strict=True
+    ):
+        for a, b in zip(ours, theirs, strict=True):
+            assert np.abs(a.astype(int) - b.astype(int)).max() <= 1
+
+
+def test_states_are_values(make):
+    """A step changes nothing it was given, and gives the same again."""
+    engine = make()
+    sources = [engine.upload(planes, FULL_RGB) for planes in rgb(3)]
+    kept = [values(source) for source in sources]
+    first = engine.step(*sources, None)
+    image, hidden = values(first.image), values(first.hidden)
+    second = engine.step(*sources, first)
+    planes = list(np.empty((3, 48, 64), np.float32))
+    engine.write(second, planes, FULL_RGB)
+    np.testing.assert_array_equal(values(first.image), image)
+    np.testing.assert_array_equal(values(first.hidden), hidden)
+    for source, before in zip(sources, kept, strict=True):
+        np.testing.assert_array_equal(values(source), before)
+    again = engine.step(*sources, engine.step(*sources, None))
+    np.testing.assert_array_equal(values(again.image), values(second.image))
+    np.testing.assert_array_equal(values(again.hidden), values(second.hidden))
+    assert not np.array_equal(values(second.image), image)
+
+
+def test_memory_is_as_stated(make):
+    engine = make(width=17, height=10)
+    source = engine.upload(rgb(1, 10, 17)[0], FULL_RGB)
+    state = engine.step(source, source, source, None)
+    assert values(source).nbytes == engine.source_bytes
+    assert values(state.image).nbytes + values(state.hidden).nbytes == engine.state_bytes
+    assert values(state.image).shape == (1, 48, 12, 20)
+
+
+def test_planes_may_be_strided_and_read_only(make):
+    engine = make()
+    wide = np.random.default_rng(0).random((3, 12, 32), np.float32)
+    planes = list(wide[:, :, :16])
+    for plane in planes:
+        plane.flags.writeable = False
+    plain = engine.upload([plane.copy() for plane in planes], FULL_RGB)
+    strided = engine.upload(planes, FULL_RGB)
+    wide[:] = 0  # what was uploaded does not hang on the planes
+    np.testing.assert_array_equal(values(strided), values(plain))
+    dense = [plane.copy() for plane in planes]
+    source = engine.upload(dense, FULL_RGB)
+    before = values(source)
+    for plane in dense:
+        plane[:] = 1
+    np.testing.assert_array_equal(values(source), before)
+    state = engine.step(plain, plain, plain, None)
+    out, large = np.empty((3, 48, 64), np.float32), np.zeros((3, 48, 96), np.float32)
+    engine.write(state, list(out), FULL_RGB)
+    engine.write(state, list(large[:, :, :64]), FULL_RGB)
+    np.testing.assert_array_equal(large[:, :, :64], out)
+    assert not large[:, :, 64:].any()
+
+
+def test_the_colour_may_change_from_frame_to_frame(make):
+    engine = make(source=YUV420P10, target=YUV420P10)
+    planes = [np.full(s, 300, np.uint16) for s in plane_shapes(YUV420P10, 12, 16)]
+    other = Colour(Matrix.ST170_M, full=True, chroma=ChromaLocation.TOP)
+    first = values(engine.upload(planes, BT709))
+    assert not np.array_equal(values(engine.upload(planes, other)), first)
+    np.testing.assert_array_equal(values(engine.upload(planes, BT709)), first)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("std::bad_alloc"), MemoryError(), RuntimeError("Failed to allocate memory")],
+)
+def test_out_of_memory_says_what_would_help(make, monkeypatch, error):
+    engine = make()
+    (source,) = [engine.upload(planes, FULL_RGB) for planes in rgb(1)]
+
+    def fail(*_, **__):
+        raise error
+
+    name = "_step" if isinstance(engine, OnnxEngine) else "_residual"
+    monkeypatch.setattr(engine, name, fail)
+    with pytest.raises(EngineError, match="out of memory on cpu at 16x12; lower cache="):
+        engine.step(source, source, source, None)
+
+
+def test_other_errors_stay_as_they_are(make, monkeypatch):
+    engine = make()
+    (source,) = [engine.upload(planes, FULL_RGB) for planes in rgb(1)]
+    name = "_step" if isinstance(engine, OnnxEngine) else "_residual"
+    monkeypatch.setattr(engine, name, lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        engine.step(source, source, source, None)
+
+
+def test_closing_frees_the_engine(make):
+    engine = make()
+    source = engine.upload(rgb(1)[0], FULL_RGB)
+    state = engine.step(source, source, source, None)
+    engine.close()
+    assert np.isfinite(values(state.image)).all()  # what is kept outlives the engine
+    with pytest.raises(AttributeError):
+        engine.step(source, source, source, None)
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None  # importing it fails
+import numpy as np
+from vsanimesr.colour import RGBS, FULL_RGB
+from vsanimesr.engines.{module} import {engine}
+from vsanimesr.models import parameter_shapes
+tensors = {{name: np.zeros(s, np.float32) for name, s in parameter_shapes().items()}}
+engine = {engine}(
+    tensors, width=8, height=4, source=RGBS, target=RGBS, device="auto", precision="fp32"
+)
+planes = [np.full((4, 8), 0.5, np.float32)] * 3
+source = engine.upload(planes, FULL_RGB)
+made = [np.empty((16, 32), np.float32) for _ in range(3)]
+engine.write(engine.step(source, source, source, None), made, FULL_RGB)
+assert all((plane == 0.5).all() for plane in made)  # the enlarged frame, nothing added
+engine.close()
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "engine"),
+    [("onnx_engine", "OnnxEngine"), ("openvino_engine", "OpenVinoEngine")],
+)
+def test_torch_is_not_needed_and_nothing_is_printed(module, engine):
+    code = WITHOUT_TORCH.format(module=module, engine=engine)
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    assert said.stdout == ""
+
+
+def test_onnx_gives_the_same_bytes_with_any_number_of_threads(fixed_weights, monkeypatch):
+    found = []
+    for threads in (1, 2, 3):
+        monkeypatch.setattr(onnx_session, "_cores", lambda threads=threads: threads)
+        engine = OnnxEngine(
+            fixed_weights,
+            **{"width": 64, "height": 48, "source": RGB24, "target": YUV420P10},
+            **{"device": "cpu", "precision": "fp32"},
+        )
+        frame = [np.arange(3072, dtype=np.uint32).reshape(48, 64).astype(np.uint8)] * 3
+        source = engine.upload(frame, Colour(Matrix.RGB, full=True))
+        state = engine.step(source, source, source, None)
+        planes = [np.empty(s, np.uint16) for s in plane_shapes(YUV420P10, 192, 256)]
+        engine.write(state, planes, BT709)
+        found.append((values(state.image).tobytes(), [plane.tobytes() for plane in planes]))
+    assert found[0] == found[1] == found[2]
+
+
+def test_onnx_in_fp16_keeps_fp16(fixed_weights):
+    options = {"width": 16, "height": 12, "source": RGBS, "target": RGBS, "device": "cpu"}
+    half, full = (OnnxEngine(fixed_weights, precision=p, **options) for p in ("fp16", "fp32"))
+    pairs = zip(*(render(e, rgb(3), RGBS, RGBS, 12, 16) for e in (half, full)), strict=True)
+    for ours, theirs in pairs:
+        assert -10 * np.log10(np.mean((np.array(ours) - np.array(theirs)) ** 2)) > 50
+    source = half.upload(rgb(1)[0], FULL_RGB)
+    assert values(source).dtype == np.float16
+    state = half.step(source, source, source, None)
+    assert values(state.hidden).dtype == np.float16
+    assert half.state_bytes == full.state_bytes // 2
+
+
+def test_the_engines_say_what_they_are(fixed_weights):
+    options = {"width": 16, "height": 12, "source": RGBS, "target": RGBS}
+    options |= {"device": "auto", "precision": "fp32"}
+    described = OnnxEngine(fixed_weights, **options).description
+    assert described == f"onnxruntime {ort.__version__}, cpu, fp32"
+    described = OpenVinoEngine(fixed_weights, **options).description
+    assert described.startswith("openvino 20")
+    assert described.endswith(", cpu, fp32")
+
+
+@pytest.mark.skipif(not BF16, reason="this CPU does not multiply bf16")
+@pytest.mark.weights
+def test_openvino_in_bf16_is_as_near_as_torch_in_bf16(released):
+    """The image keeps its 32 bits: with the last addition in bf16 it would be 8 dB worse."""
+    golden = np.load(GOLDEN)["input"]
+    frames = [list(frame.transpose(2, 0, 1)) for frame in golden]
+    tensors = weights.read(released["v2"])
+    options = {"width": 64, "height": 48, "source": RGB24, "target": RGBS, "device": "cpu"}
+    exact = OpenVinoEngine(tensors, precision="fp32", **options)
+    engines = [
+        exact,
+        *(e(tensors, precision="bf16", **options) for e in (OpenVinoEngine, TorchEngine)),
+    ]
+    for planes in zip(*(render(e, frames, RGB24, RGBS, 48, 64) for e in engines), strict=True):
+        wanted, ours, torchs = (np.array(image) for image in planes)
+        ours, torchs = (-10 * np.log10(np.mean((x - wanted) ** 2)) for x in (ours, torchs))
+        assert ours > 58
+        assert ours > torchs - 3
+
+
+class Core:
+    def __init__(self, own, able):
+        self.said = {"INFERENCE_PRECISION_HINT": own, "OPTIMIZATION_CAPABILITIES": able}
+
+    def get_property(self, device, name):
+        assert device == "CPU"
+        return self.said[name]
+
+
+def test_openvino_takes_bf16_only_where_the_cpu_multiplies_it():
+    able, plain = Core(ov.Type.bf16, ["FP32", "BF16"]), Core(ov.Type.f32, ["FP32"])
+    assert pick_precision("auto", able) == pick_precision("bf16", able) == "bf16"
+    assert pick_precision("auto", plain) == pick_precision("fp32", able) == "fp32"
+    with pytest.raises(EngineError, match="this CPU does not multiply bf16: use fp32"):
+        pick_precision("bf16", plain)
+    for name in ("fp16", "tf32"):
+        with pytest.raises(EngineError, match=f"precision={name} is not offered by backend=openv"):
+            pick_precision(name, able)
+
+
+def test_openvino_runs_on_the_cpu_only(fixed_weights):
+    with pytest.raises(EngineError, match="device=cuda, but backend=openvino runs on the cpu only"):
+        OpenVinoEngine(
+            fixed_weights,
+            **{"width": 16, "height": 12, "source": RGBS, "target": RGBS},
+            **{"device": "cuda", "precision": "fp32"},
+        )
+    assert openvino_engine.PRECISIONS.keys() == {"fp32", "bf16"}
