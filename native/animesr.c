@@ -243,6 +243,7 @@ VS_EXTERNAL_API(void) VapourSynthPluginInit2(VSPlugin *plugin, const VSPLUGINAPI
                              "block:int:opt;"
                              "warmup:int:opt;"
                              "scenes:int:opt;"
+                             "dedup:float:opt;"
                              "prefetch:int:opt;"
                              "cache:int:opt;"
                              "strips:int:opt;"

@@ -104,7 +104,10 @@ def test_the_last_kept_frame_stays_at_hand():
         assert held.differs(2, 4) is True
         assert held.differs(0, 3) is None
         assert held.differs(2, 5) is None
+        assert held.lasting(2)
     assert held.lasting(4)
+    with held.seen({}):
+        assert held.differs(2, 4) is True, "what lasts is not asked for again"
 
 
 def test_few_frames_stay_at_hand():

@@ -1,14 +1,17 @@
 """The node under a host of our own, which makes frames ready in any order it likes."""
 
+import contextlib
 import ctypes
+import dataclasses
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recurrence_model import expected
+from recurrence_model import expected, expected_held
 from test_recurrence import clips
 
-from vsanimesr.recurrence import MAX_REQUEST, Cuts, Run
+from vsanimesr.lru import Lru
+from vsanimesr.recurrence import AHEAD, MAX_REQUEST, Cuts, Run
 from vsanimesr.vs import node as node_module
 from vsanimesr.vs.api import Activation, VideoInfo
 
@@ -105,7 +108,36 @@ def fake_planes(api, frame, *, writable=False):
     return frame if writable else frame - 1
 
 
-def make(clip, block, warmup, honour, cache, prefetch):
+class Pictures:
+    """Frames compared by the clip's numbers; `room` for so many last kept ones."""
+
+    def __init__(self, clip, dedup, room):
+        self.numbers, self.dedup = clip.pictures, dedup
+        self.round, self.kept, self.last = set(), Lru(room), None
+
+    @contextlib.contextmanager
+    def seen(self, frames):
+        self.round, self.last = set(frames), None
+        yield
+        if self.last in self.round:
+            self.kept.put(self.last, True)
+        self.round = set()
+
+    def lasting(self, t):
+        return t in self.kept
+
+    def differs(self, k, t):
+        if not all(u in self.round or u in self.kept for u in (k, t)):
+            return None
+        answer = abs(self.numbers[k] - self.numbers[t]) > self.dedup
+        self.last = t if answer else k
+        return answer
+
+    def clear(self):
+        self.kept.clear()
+
+
+def make(clip, block, warmup, honour, cache, prefetch, pictures=None):
     host, engine = Host(clip), Engine()
     node = node_module.Node(
         host,
@@ -118,6 +150,7 @@ def make(clip, block, warmup, honour, cache, prefetch):
         Colours(),
         cache_bytes=cache,
         prefetch=prefetch,
+        pictures=pictures,
     )
     return host, engine, node
 
@@ -158,10 +191,14 @@ class Requests:
     honour=st.booleans(),
     cache=st.sampled_from([0, 250, 1000, 10_000, 10**6]),
     prefetch=st.integers(0, 9),
+    dedup=st.sampled_from([None, 0, 2]),
     data=st.data(),
 )
-def test_any_interleaving_gives_the_model(clip, block, warmup, honour, cache, prefetch, data):
-    host, engine, node = make(clip, block, warmup, honour, cache, prefetch)
+def test_any_interleaving_gives_the_model(
+    clip, block, warmup, honour, cache, prefetch, dedup, data
+):
+    pictures = None if dedup is None else Pictures(clip, dedup, data.draw(st.integers(1, 3)))
+    host, engine, node = make(clip, block, warmup, honour, cache, prefetch, pictures)
     requests = Requests(host, node)
     frames = st.integers(0, clip.length - 1)
     order = data.draw(st.one_of(st.just(range(clip.length)), st.lists(frames, max_size=30)))
@@ -189,7 +226,10 @@ def test_any_interleaving_gives_the_model(clip, block, warmup, honour, cache, pr
             props, state, colour = result
             assert props == n + 1, "properties of another frame"
             assert colour == n + 100, "written with another frame's colour"
-            assert state == expected(n, clip, block, warmup, honour)
+            if dedup is None:
+                assert state == expected(n, clip, block, warmup, honour)
+            else:
+                assert state == expected_held(n, clip, block, warmup, honour, dedup)
     assert host.held == 0, "frames leaked"
     node.release()
     node.release()
@@ -251,6 +291,28 @@ def test_prefetch_asks_ahead_only_for_a_serial_consumer():
     assert host.asked[2] == [49, 50, 51], "a jump asks for no more than it needs"
 
 
+def test_a_clip_on_threes_runs_a_third_of_the_steps():
+    """And asks for a source frame about as often as without: for itself, and to be compared."""
+    clip = dataclasses.replace(clip_of(90), pictures=tuple(t // 3 for t in range(90)))
+    host, engine, node = make(clip, 0, 0, True, 10**6, 0, Pictures(clip, 0, 8))
+    asked = []
+    original = host.requestFrameFilter
+    host.requestFrameFilter = lambda n, *rest: (asked.append(n), original(n, *rest))
+    linear(host, node, range(90))
+    assert engine.steps == 30
+    assert max(asked.count(n) for n in range(90)) <= 3
+    assert max(asked) - min(asked) == 89
+
+
+def test_a_still_is_looked_ahead_of_a_little():
+    clip = dataclasses.replace(clip_of(1000), pictures=(0,) * 1000)
+    host, engine, node = make(clip, 0, 0, True, 10**6, 0, Pictures(clip, 0, 8))
+    linear(host, node, [0])
+    assert engine.steps == 1
+    assert node._cuts.seen(AHEAD)
+    assert not node._cuts.seen(AHEAD + 1)
+
+
 def test_an_engine_error_ends_one_request_only():
     clip = clip_of(20)
     host, engine, node = make(clip, 0, 0, True, 10**6, 0)
@@ -268,4 +330,4 @@ def test_an_engine_error_ends_one_request_only():
 def clip_of(length, cuts=()):
     from recurrence_model import Clip
 
-    return Clip(tuple(t in cuts for t in range(length)), (False,) * length)
+    return Clip(tuple(t in cuts for t in range(length)), (False,) * length, (0,) * length)

@@ -103,6 +103,83 @@ def test_the_test_catches_a_closure(fixed_model, threads):
     assert digests(closure(0), ORDERS["every 7th"]) != {n: straight[n] for n in range(0, 100, 7)}
 
 
+DRAWINGS = 34
+
+
+def on_threes(noise=0):
+    """A clip of 8 bit, and it with each frame three times, held ones `noise` code values off."""
+    clip = source(DRAWINGS, cuts=range(13, DRAWINGS, 13), format=vs.YUV420P8)
+    slow = vs.core.std.Interleave([clip] * 3)
+
+    def hold(n, f):
+        frame = f.copy()
+        if n % 3:
+            frame.props["_SceneChangePrev"] = 0
+            for plane in range(3):
+                np.asarray(frame[plane])[:] += np.uint8(noise)
+        if n % 3 != 2:
+            frame.props["_SceneChangeNext"] = 0
+        return frame
+
+    return clip, slow.std.ModifyFrame(slow, hold)
+
+
+def repeating(clip, model, **options):
+    options = OPTIONS | {"dedup": 0, "model": str(model), "precision": "fp32"} | options
+    return clip.animesr.Upscale(**options)
+
+
+@pytest.fixture(scope="module")
+def straight(fixed_model):
+    return digests(repeating(on_threes()[1], fixed_model), range(3 * DRAWINGS))
+
+
+@pytest.mark.parametrize("cache", [0, 1024])
+@pytest.mark.parametrize("order", ["reversed", "random"])
+def test_held_frames_one_at_a_time(fixed_model, straight, order, cache):
+    frames = ORDERS[order][:: 1 if cache else 9]
+    clip = repeating(on_threes()[1], fixed_model, cache=cache)
+    assert digests(clip, frames) == {n: straight[n] for n in frames}
+
+
+def test_held_frames_with_sixteen_in_flight(fixed_model, straight, threads):
+    threads(4)
+    clip = repeating(on_threes()[1], fixed_model)
+    assert digests(clip, ORDERS["random"], in_flight=16) == {n: straight[n] for n in range(LENGTH)}
+
+
+def test_held_frames_repeat(straight):
+    block = OPTIONS["block"]
+    again = [n for n in straight if n % 3 and n % block]
+    assert all(straight[n] == straight[n - 1] for n in again)
+    assert len(set(straight.values())) == DRAWINGS + sum(
+        s % 3 > 0 for s in range(block, 102, block)
+    )
+
+
+def test_a_clip_on_threes_is_the_clip_on_ones(fixed_model):
+    once, thrice = (repeating(clip, fixed_model, block=0) for clip in on_threes())
+    drawings = digests(once, range(DRAWINGS))
+    assert digests(thrice, range(3 * DRAWINGS)) == {
+        n: drawings[n // 3] for n in range(3 * DRAWINGS)
+    }
+
+
+def test_noise_is_no_motion(fixed_model, straight):
+    noisy = repeating(on_threes(noise=1)[1], fixed_model, dedup=1)
+    assert digests(noisy, range(3 * DRAWINGS)) == straight
+    deaf = repeating(on_threes(noise=1)[1], fixed_model, dedup=0.9)
+    assert digests(deaf, range(6)) != {n: straight[n] for n in range(6)}
+
+
+def test_where_no_frame_is_held_nothing_changes(fixed_model):
+    clip = source(60)
+    frames = range(25, 60)
+    assert digests(repeating(clip, fixed_model), frames) == digests(
+        repeating(clip, fixed_model, dedup=-1), frames
+    )
+
+
 SCRIPT = """
 import sys
 sys.path.insert(0, {tests!r})

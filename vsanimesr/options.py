@@ -44,6 +44,11 @@ class Options:
     scenes: int = _option(
         1, "1: start anew at `_SceneChangePrev` and `_SceneChangeNext`; 0: ignore them"
     )
+    dedup: float = _option(
+        -1.0,
+        "held drawings repeat their result: frames no further than this from the last one computed "
+        "(mean of the worst 16x16 square in 8 bit code values; 0: equal ones only); -1: off",
+    )
     prefetch: int = _option(
         -1, "source frames asked for ahead when frames are asked for one by one; -1: one a thread"
     )
@@ -68,6 +73,8 @@ class Options:
         _one_of("scenes", self.scenes, (0, 1))
         _one_of("dither", self.dither, (0, 1))
         _one_of("range", self.range, (-1, 0, 1))
+        if not (self.dedup >= 0 or self.dedup == -1):
+            raise OptionError(f"dedup={self.dedup:g}, wanted -1, or 0 or more")
         _at_least("block", self.block, 0)
         _at_least("warmup", self.warmup, 0)
         _at_least("prefetch", self.prefetch, -1)

@@ -184,16 +184,6 @@ class Steps:
     again: int = 0
     """Times that the first step is run once more."""
 
-    @property
-    def first(self) -> int:
-        """First step."""
-        return self.windows[0][1] if self.windows else self.shown + 1
-
-    @property
-    def fresh(self) -> bool:
-        """Whether they start from zero state."""
-        return self.after is None
-
 
 def plan(
     n: int, run: Run, cuts: Cuts, has_state: Callable[[int], bool], holds: Holds | None = None

@@ -48,9 +48,8 @@ class Pictures:
 
     def differs(self, k: int, t: int) -> bool | None:
         """Whether frame t differs from frame k, the last kept one; None when not both are seen."""
-        following = self._round.get(t)
-        kept = self._round.get(k) or self._kept.get(k)
-        if following is None or kept is None:
+        kept, following = (self._round.get(u) or self._kept.get(u) for u in (k, t))
+        if kept is None or following is None:
             return None
         answer = not all(map(self._alike, kept, following))
         self._last_kept = t if answer else k

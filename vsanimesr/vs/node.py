@@ -11,18 +11,20 @@ will ask for are pinned until they have been served. Nothing waits for another r
 are only ever asked for with requestFrameFilter, in rounds of at most `MAX_REQUEST`.
 """
 
+import contextlib
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from vsanimesr.engines import Engine
 from vsanimesr.errors import OptionError
 from vsanimesr.lru import Lru
-from vsanimesr.recurrence import MAX_REQUEST, Cuts, Look, Run, plan
+from vsanimesr.recurrence import AHEAD, MAX_REQUEST, Cuts, Holds, Look, Run, Window, plan
 from vsanimesr.vs.api import API, Activation, FrameData, VideoInfo, get_int
 from vsanimesr.vs.colour import Colours
+from vsanimesr.vs.held import Pictures
 from vsanimesr.vs.host import planes
 
 MIN_SOURCES = 3  # one window
@@ -61,14 +63,19 @@ class Node[Source, State]:
         *,
         cache_bytes: int,
         prefetch: int,
+        pictures: Pictures | None = None,
     ) -> None:
         """Serve frames of `info` made of `source` (VSNode), whose reference the node takes over.
+
+        `pictures` tells held frames, whose outputs repeat; None: there are none.
 
         Half of `cache_bytes` keeps recent states, a quarter states before block starts, a quarter
         source frames; the newest state and one window are kept whatever the budget.
         """
         self._api, self._core, self._source, self._engine = api, core, source, engine
         self._run, self._cuts, self._colours = run, cuts, colours
+        self._pictures, self._holds = pictures, Holds(pictures.differs if pictures else None)
+        self._longest_wait = AHEAD if pictures else 0  # from a step to the last frame that shows it
         self.info = info
         states = cache_bytes // engine.state_bytes
         self._recent = Lru[tuple[int, int], State](max(1, states // 2), self._is_awaited)
@@ -114,6 +121,8 @@ class Node[Source, State]:
             self._close(ticket)
         for store in (self._recent, self._anchors, self._sources):
             store.clear()
+        if self._pictures:
+            self._pictures.clear()
         if self._source:
             self._engine.close()
             self._api.freeNode(self._source)
@@ -138,7 +147,8 @@ class Node[Source, State]:
 
     def _is_awaited(self, key: tuple[int, int]) -> bool:
         block_start, t = key
-        return t in self._pending and self._run.block_start(t) == block_start
+        shown_by = range(t, t + self._longest_wait + 1)
+        return any(n in self._pending and self._run.block_start(n) == block_start for n in shown_by)
 
     def _first_round(self, request: _Request[Source, State]) -> Iterable[int]:
         """Frame n, and those of its window that are not at hand; ahead, for a serial consumer."""
@@ -164,7 +174,6 @@ class Node[Source, State]:
 
     def _serve(self, request: _Request[Source, State], context: int) -> State | None:
         """Get on with a request as far as the frames at hand allow: its state, or a new round."""
-        self._receive(request, context)
         n, block_start = request.n, self._run.block_start(request.n)
 
         def state_after(t: int) -> State | None:
@@ -173,33 +182,44 @@ class Node[Source, State]:
             state = self._recent.get((block_start, t))
             return self._anchors.get((block_start, t)) if state is None else state
 
-        todo = plan(n, self._run, self._cuts, lambda t: state_after(t) is not None)
+        with self._received(request, context):
+            todo = plan(n, self._run, self._cuts, lambda t: state_after(t) is not None, self._holds)
         if isinstance(todo, Look):
             request.sources = {}  # up to a whole run is looked at: too much to hold
-            self._ask(request, todo.frames, context)
+            pictures = self._pictures
+            frames = [t for t in todo.frames if not (pictures and pictures.lasting(t))]
+            self._ask(request, frames, context)
             return None
-        state = None if todo.fresh else state_after(todo.first - 1)
-        for t in range(todo.first, n + 1):
-            window = self._cuts.window(t)
+        state = None if todo.after is None else state_after(todo.after)
+        for i, window in enumerate(todo.windows):
             previous, current, following = (self._at_hand(request, u) for u in window)
             if previous is None or current is None or following is None:
-                request.state = (t - 1, state) if state is not None else None
-                self._ask_for_steps(request, t, context)
+                done = todo.windows[i - 1][1] if i else todo.after
+                request.state = None if done is None or state is None else (done, state)
+                self._ask_for_steps(request, todo.windows[i:], context)
                 return None
             if bad := self._interlaced.intersection(window):
                 raise interlaced(min(bad))
-            state = self._engine.step(previous, current, following, state)
+            for _ in range(1 if i else 1 + todo.again):
+                state = self._engine.step(previous, current, following, state)
+            assert state is not None
+            t, then = window[1], todo.windows[i + 1][1] if i + 1 < len(todo.windows) else n + 1
             self._recent.put((block_start, t), state)
-            if t == block_start - 1:
+            if t < block_start <= then:
                 self._anchors.put((block_start, t), state)
-        assert state is not None  # a plan ends with the state after n
+        assert state is not None  # a plan ends with the state that n shows
         return state
 
-    def _receive(self, request: _Request[Source, State], context: int) -> None:
-        """Take the frames of the round: their properties, and their planes onto the device."""
-        for t in request.asked:
-            frame = self._api.getFrameFilter(t, self._source, context)
-            try:
+    @contextlib.contextmanager
+    def _received(self, request: _Request[Source, State], context: int) -> Generator[None]:
+        """Take the frames of the round: their properties, and their planes onto the device.
+
+        Inside the context their pictures can be compared.
+        """
+        frames: dict[int, int] = {}
+        try:
+            for t in request.asked:
+                frames[t] = frame = self._api.getFrameFilter(t, self._source, context)
                 props = self._api.getFramePropertiesRO(frame)
                 before = get_int(self._api, props, b"_SceneChangePrev", 0) == 1
                 after = get_int(self._api, props, b"_SceneChangeNext", 0) == 1
@@ -211,7 +231,13 @@ class Node[Source, State]:
                     source = self._engine.upload(planes(self._api, frame), colour)
                     self._sources.put(t, source)
                 request.sources[t] = source
-            finally:
+            if self._pictures is None:
+                yield
+                return
+            with self._pictures.seen({t: planes(self._api, f) for t, f in frames.items()}):
+                yield
+        finally:
+            for t, frame in frames.items():
                 if t == request.n and request.frame is None:
                     request.frame = frame
                 else:
@@ -222,9 +248,11 @@ class Node[Source, State]:
         source = request.sources.get(t)
         return source if source is not None else self._sources.get(t)
 
-    def _ask_for_steps(self, request: _Request[Source, State], first: int, context: int) -> None:
-        """Ask for the next source frames that steps first..n need, and hold those at hand."""
-        needed = dict.fromkeys(u for t in range(first, request.n + 1) for u in self._cuts.window(t))
+    def _ask_for_steps(
+        self, request: _Request[Source, State], windows: Sequence[Window], context: int
+    ) -> None:
+        """Ask for the next source frames that these steps need, and hold those at hand."""
+        needed = dict.fromkeys(u for window in windows for u in window)
         at_hand = {u: self._at_hand(request, u) for u in needed}
         missing = [u for u, source in at_hand.items() if source is None][:MAX_REQUEST]
         request.sources = {u: s for u, s in at_hand.items() if s is not None and u <= missing[-1]}

@@ -28,6 +28,7 @@ from vsanimesr.vs.api import (
     set_data,
 )
 from vsanimesr.vs.colour import Colours, format_of, resize
+from vsanimesr.vs.held import Pictures
 from vsanimesr.vs.host import IDENTIFIER, api_at, create_node, say
 from vsanimesr.vs.node import Node
 
@@ -215,6 +216,7 @@ def _recurrent(
             Colours(api, core, info, output, options.matrix, options.range),
             cache_bytes=options.cache * MB,
             prefetch=prefetch,
+            pictures=Pictures(options.dedup, info.format) if options.dedup >= 0 else None,
         )
         mode = filter_mode(engine)
         return create_node(api, core, "Upscale", filter_.info, filter_, node, mode)
