@@ -9,17 +9,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from vsanimesr.errors import OptionError
-from vsanimesr.models import ALIGNMENT, FEATURES, IMAGE
+from vsanimesr.models import ALIGNMENT, IMAGE
 
 AUTO = -1
 
 HALO = 32
 """Rows seen on each side of a strip: a multiple of 4, so that every branch stays aligned. The reach
 of a step is less, about 27 rows (tests/test_strips.py feels for it in float64)."""
-
-ACTIVATIONS = 612
-"""Channels at source resolution alive at the peak of a step, in the convolutions' type: 192 into
-the first fusion, 224 out of it, 112 out of the second, 84 in the three branches (network.py)."""
 
 PICTURE = 6 * IMAGE * 4
 """Bytes a source pixel at the peak of writing: the picture in 32 bits, shuffled, as luma and
@@ -69,10 +65,10 @@ class Budget:
     """Columns, a multiple of 4."""
     height: int
     """Rows, a multiple of 4."""
-    itemsize: int
-    """Bytes of a number in the convolutions."""
-    state_itemsize: int
-    """Bytes of a number in images and hidden states."""
+    working: int
+    """Bytes of a source pixel alive at the peak of a step, besides its results."""
+    state: int
+    """Bytes of a source pixel in a step's results, image and hidden state."""
     kept: int
     """Bytes of kept source frames and states."""
     memory: int
@@ -81,9 +77,8 @@ class Budget:
     def peak(self, count: int) -> int:
         """Bytes of one step in `count` strips, besides what is kept."""
         tallest = max(strip.bottom - strip.top for strip in cut(self.height, count))
-        inside = ACTIVATIONS * self.itemsize * tallest * self.width
-        results = (IMAGE + FEATURES) * self.state_itemsize * self.height * self.width
-        return max(inside + results, PICTURE * self.height * self.width)
+        pixels = self.height * self.width
+        return max(self.working * tallest * self.width + self.state * pixels, PICTURE * pixels)
 
     def fits(self, count: int) -> bool:
         """Whether a step in `count` strips fits beside what is kept."""

@@ -14,9 +14,11 @@ import torch
 import torch.nn.functional as F
 
 from vsanimesr.colour import Colour, Format
+from vsanimesr.engines import torch_cpu
 from vsanimesr.engines.cuda_graph import GraphedStep
 from vsanimesr.engines.protocol import Plane
 from vsanimesr.engines.torch_colour import Reader, Writer
+from vsanimesr.engines.torch_cpu import FusedStep
 from vsanimesr.engines.torch_strips import Step, in_strips
 from vsanimesr.engines.transfer import CudaTransfer, HostTransfer, Ready
 from vsanimesr.errors import EngineError
@@ -31,6 +33,11 @@ DTYPES = {
     "bf16": torch.bfloat16,
 }
 
+CHANNELS = 612
+"""Channels at source resolution alive at the peak of `Network.step`: 192 into the first fusion, 224
+out of it, 112 out of the second, 84 in the three branches."""
+FUSED_CHANNELS = 300
+"""The same of `FusedStep`, which never has the fusion's channels in full; with its tiles."""
 IN_FLIGHT = 4
 """States that requests under way may hold beside the kept ones, for planning memory."""
 
@@ -53,8 +60,9 @@ class State:
 class TorchEngine:
     """Sources are (1, 3, H, W) tensors on the device, padded by replication, channels last.
 
-    The convolutions run in `precision`. Sources, images and hidden states stay in 32 bits, except
-    with fp16, where they are fp16 too: bf16 has 8 bits of mantissa, too few to hold an image.
+    The convolutions run in `precision`. Sources and images stay in 32 bits, except with
+    fp16, where they are fp16 too: bf16 has 8 bits of mantissa, too few to hold an image. Hidden
+    states have the convolutions' type, for the next step reads them in it.
     """
 
     def __init__(
@@ -77,17 +85,21 @@ class TorchEngine:
         self._device = pick_device(device)
         half = source.floating and source.bits == 16
         precision = pick_precision(precision, self._device, half)
+        dtype = DTYPES[precision]
         self._dtype = torch.float16 if precision == "fp16" else torch.float32
         self._height, self._width = height, width
         self._pad = (0, -width % ALIGNMENT, 0, -height % ALIGNMENT)
         columns, rows = width + self._pad[1], height + self._pad[3]
         self.source_bytes = 3 * rows * columns * self._dtype.itemsize
-        self.state_bytes = (IMAGE + FEATURES) * rows * columns * self._dtype.itemsize
+        self._hidden_dtype = dtype  # the next step reads it in no other type
+        pixel = IMAGE * self._dtype.itemsize + FEATURES * dtype.itemsize
+        self.state_bytes = pixel * rows * columns
+        fused = self._device.type == "cpu" and torch_cpu.fits(dtype) and not compile
         self.budget = Budget(
             width=columns,
             height=rows,
-            itemsize=DTYPES[precision].itemsize,
-            state_itemsize=self._dtype.itemsize,
+            working=(FUSED_CHANNELS if fused else CHANNELS) * dtype.itemsize,
+            state=self.state_bytes // (rows * columns),
             kept=cache + IN_FLIGHT * self.state_bytes,
             memory=memory or _total_memory(self._device),
         )
@@ -101,26 +113,32 @@ class TorchEngine:
             self._read = Reader(source, self._device, self._dtype)
             self._write = Writer(target, self._device, dither=dither)
             network = Network.from_weights(weights).eval().requires_grad_(False)
-            network = network.to(self._device, DTYPES[precision])
-            step: Step = network.to(memory_format=torch.channels_last).step
-            shape = (1, WINDOW + IMAGE + FEATURES, rows, columns)
-            zero = torch.zeros((), dtype=self._dtype, device=self._device).expand(shape)
-            window, image, hidden = zero.split((WINDOW, IMAGE, FEATURES), dim=1)
-            self._zero = State(image, hidden)
+            network = network.to(self._device, dtype).to(memory_format=torch.channels_last)
+            step: Step = FusedStep(network) if fused else network.step
             if compile:
                 step = torch.compile(step, dynamic=False)
             self._step = in_strips(step, cut(rows, self._strips))
+            if compile:
+                self._compile()
             if on_gpu:
-                self._capture(window)
+                self._capture()
 
-    def _capture(self, window: torch.Tensor) -> None:
-        def dense(x: torch.Tensor) -> torch.Tensor:
-            return x.contiguous(memory_format=torch.channels_last)
+    def _compile(self) -> None:
+        """Run a step, which compiles it, so that a want of a compiler shows at once."""
+        try:
+            zero = self._zero_state()
+            self._step(self._zeros(WINDOW, self._dtype), zero.image, zero.hidden)
+        except Exception as error:
+            raise EngineError(
+                f"compile=1, but torch cannot compile the step: {str(error).splitlines()[0]}; "
+                "install a C++ compiler (and on a GPU Triton), or leave compile=0"
+            ) from error
 
+    def _capture(self) -> None:
         with self._transfer.computing():
             try:
-                arguments = (dense(x) for x in (window, self._zero.image, self._zero.hidden))
-                self._step = GraphedStep(self._step, *arguments)
+                window, zero = self._zeros(WINDOW, self._dtype), self._zero_state()
+                self._step = GraphedStep(self._step, window, zero.image, zero.hidden)
             except torch.OutOfMemoryError:
                 raise
             except RuntimeError as error:
@@ -142,8 +160,8 @@ class TorchEngine:
         state: State | None,
     ) -> State:
         """See `Engine.step`."""
-        state = state or self._zero
         with self._running(), self._transfer.computing(previous, current, following):
+            state = state or self._zero_state()
             window = torch.cat((previous, current, following), dim=1)
             image, hidden = self._step(window, state.image, state.hidden)
             return State(image, hidden, self._transfer.mark())
@@ -157,8 +175,17 @@ class TorchEngine:
 
     def close(self) -> None:
         """See `Engine.close`."""
-        del self._step, self._zero
+        del self._step
         self._transfer.close()
+
+    def _zero_state(self) -> State:
+        hidden = self._zeros(FEATURES, self._hidden_dtype)
+        return State(self._zeros(IMAGE, self._dtype), hidden)
+
+    def _zeros(self, channels: int, dtype: torch.dtype) -> torch.Tensor:
+        shape = (1, channels, self.budget.height, self.budget.width)
+        zeros = torch.zeros(shape, dtype=dtype, device=self._device)
+        return zeros.contiguous(memory_format=torch.channels_last)
 
     @contextlib.contextmanager
     def _running(self) -> Generator[None]:
