@@ -131,7 +131,7 @@ def test_plain_has_every_default_and_differences_find_them(minimal):
     other = config.plain(load(minimal, "train.batch=3", "losses.gan.scales=2"))
     assert one["data"]["frames"] == 15
     assert one["data"]["root"] == "clips"
-    found = dict((path, (a, b)) for path, a, b in config.differences(one, other))
+    found = {path: (a, b) for path, a, b in config.differences(one, other)}
     assert found == {
         "train.batch": (2, 3),
         "losses.gan": (None, {"weight": 1.0, "scales": 2, "lr": 1e-4}),

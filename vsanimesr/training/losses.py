@@ -54,7 +54,7 @@ class Perceptual(nn.Module):
             targets = self.features(wanted)
         total = made.new_zeros(())
         for weight, found, target in zip(LAYERS, self.features(made), targets, strict=True):
-            total = total + weight * F.l1_loss(found.float(), target.float())
+            total = total + weight * F.l1_loss(found.to(made.dtype), target.to(made.dtype))
         return total
 
     def features(self, images: Tensor) -> list[Tensor]:
