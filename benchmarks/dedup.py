@@ -10,6 +10,7 @@ they do in what people have. Scene cuts are marked by the plugin `scd`.
 - CPU: seconds of CPU time a source frame; decoding and comparing included.
 - PSNR, worst frame: of the luma of the output (8 bit) against `dedup=-1`; held frames of which the
   network makes a different picture each time (it never stops moving) count as differences.
+- to the original: PSNR against the lossless NAME_gt.mkv beside NAME_lq.mkv, where there is one.
 
 Then the time that the comparison takes for frames of 1280x720, 8 bit 4:2:0. Writes dedup.md.
 """
@@ -86,26 +87,35 @@ def render(path: Path, dedup: float, frames: int) -> tuple[list[np.ndarray], flo
     return pictures, counted[0].steps / len(clip), seconds / len(clip)
 
 
-def rows(path: Path, name: str, frames: int) -> list[str]:
+def luma(clip: Any) -> list[np.ndarray]:  # noqa: ANN401
+    """The luma of a clip's frames, 8 bit; RGB is taken as `ffmpeg` makes 4:2:0 of it."""
+    matrix = {"matrix": vs.MATRIX_ST170_M} if clip.format.color_family == vs.RGB else {}
+    clip = core.resize.Bicubic(clip, format=vs.YUV444P8, **matrix)
+    return [np.asarray(frame[0]).copy() for frame in clip.frames(close=True)]
+
+
+def psnr(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> list[str]:
+    """Table cells: PSNR of two sequences of 8 bit frames in dB, and that of the worst frame."""
+    errors = np.array(
+        [np.square(np.subtract(x, y, dtype=np.float32)).mean() for x, y in zip(a, b, strict=True)]
+    )
+    squares = (float(errors.mean()), float(errors.max()))
+    return [f"{10 * np.log10(255**2 / e):.1f}" if e else "equal" for e in squares]
+
+
+def rows(path: Path, name: str, frames: int, original: Sequence[np.ndarray]) -> list[str]:
     """Table rows of one clip."""
-    plain, steps, seconds = render(path, -1, frames)
-    lines = [f"| {name} | -1 | {steps:.2f} | {seconds:.2f} | | |"]
-    for dedup in THRESHOLDS:
+    lines: list[str] = []
+    plain: list[np.ndarray] = []
+    for dedup in (-1.0, *THRESHOLDS):
         pictures, steps, seconds = render(path, dedup, frames)
-        errors = np.array(
-            [np.square(np.subtract(a, b, dtype=np.float32)).mean() for a, b in zip(plain, pictures)]
-        )
-        cells = [f"{decibel(e):.1f}" if e else "equal" for e in (errors.mean(), errors.max())]
-        lines.append(
-            f"| {name} | {dedup:g} | {steps:.2f} | {seconds:.2f} | " + " | ".join(cells) + " |"
-        )
-    print("\n".join(lines), flush=True)
+        plain = plain or pictures
+        to_plain = psnr(plain, pictures) if dedup >= 0 else ["", ""]
+        to_original = psnr(original, pictures)[0] if original else ""
+        cells = [name, f"{dedup:g}", f"{steps:.2f}", f"{seconds:.2f}", *to_plain, to_original]
+        lines.append(f"| {' | '.join(cells)} |")
+        print(lines[-1], flush=True)
     return lines
-
-
-def decibel(mean_square: float) -> float:
-    """PSNR of 8 bit samples."""
-    return 10 * np.log10(255**2 / mean_square)
 
 
 def comparison() -> list[str]:
@@ -139,15 +149,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("out"))
     options = parser.parse_args(arguments)
     lines = [
-        "| clip | dedup | steps | CPU s | PSNR dB | worst frame |",
-        "|---|---|---|---|---|---|",
+        "| clip | dedup | steps | CPU s | PSNR dB | worst frame | to the original |",
+        "|---|---|---|---|---|---|---|",
     ]
     with tempfile.TemporaryDirectory() as folder:
         for path in options.clips:
-            lines += rows(path, path.stem, options.frames)
+            lossless = path.with_name(path.name.replace("_lq", "_gt"))
+            known = lossless != path and lossless.exists()
+            source = core.bs.VideoSource(lossless, showprogress=False) if known else None
+            original = luma(source[: options.frames]) if source else []
+            lines += rows(path, path.stem, options.frames, original)
             for times, name in ((2, "twos"), (3, "threes")):
                 slow = held(path, times, options.frames, Path(folder))
-                lines += rows(slow, f"{path.stem} on {name}", options.frames)
+                shown = [original[n // times] for n in range(options.frames)] if original else []
+                lines += rows(slow, f"{path.stem} on {name}", options.frames, shown)
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"],
         cwd=Path(__file__).parent,
