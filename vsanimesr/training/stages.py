@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from vsanimesr.errors import TrainingError
 from vsanimesr.training import checkpoint, config, loop, networks, recipe, vgg
+from vsanimesr.training.clips import ClipStore, PatchDataset
 from vsanimesr.training.degrade import Degrader, Recipe
 from vsanimesr.training.lbo import Lbo, load_pool
 from vsanimesr.training.losses import Perceptual
@@ -109,8 +110,6 @@ def clip_samples(data: recipe.Clips, degrade: Recipe, seed: int) -> Dataset[Samp
     Raises:
         TrainingError: The store of clips or an operator of the pool cannot be used.
     """
-    from vsanimesr.training.clips import ClipStore, PatchDataset
-
     patches = PatchDataset(
         ClipStore(data.root),
         split="train",
