@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_upscale(add("upscale", help="enlarge a video file"))
     _add_weights(add("weights", help="fetch, list or find the network's weights"))
     _add_export(add("export", help="write the network as an ONNX file"))
+    _add_bench(add("bench", help="measure how fast this machine upscales"))
     doctor = add("doctor", help="check the installation")
     doctor.set_defaults(run=_doctor)
     return parser
@@ -261,6 +262,36 @@ def _export(chosen: argparse.Namespace) -> int:
         about["licence"] = release.licence
     export(chosen.output, tensors, precision=chosen.precision, about=about)
     print(chosen.output)
+    return 0
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    from vsanimesr.bench import BACKENDS, FORMATS, PRECISIONS, SECONDS, SIZES
+
+    parser.description = (
+        "Measure a step of every engine and whole frames through the filter, and the machine's own "
+        "peak; print a table in Markdown. For figures to keep, let nothing else run."
+    )
+    known = [name for names in PRECISIONS.values() for name in names]
+    several: dict[str, Any] = {"nargs": "+", "metavar": "NAME"}
+    parser.add_argument("--backends", choices=BACKENDS, default=BACKENDS, help="which", **several)
+    parser.add_argument(
+        "--precisions", choices=sorted(set(known)), default=(), help="none named: all", **several
+    )
+    parser.add_argument("--sizes", default=SIZES, help="of source frames", **several)
+    parser.add_argument("--formats", default=FORMATS, help="of the clip, as VapourSynth", **several)
+    for name in ("device", "model"):
+        parser.add_argument(f"--{name}", default=defaults()[name], help="as of the filter")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="spent on each figure")
+    parser.set_defaults(run=_bench)
+
+
+def _bench(chosen: argparse.Namespace) -> int:
+    from vsanimesr import bench
+
+    names = ("backends", "precisions", "sizes", "formats", "device", "model", "seconds")
+    options = {name: getattr(chosen, name) for name in names}
+    print(bench.run(**options, report=functools.partial(print, file=sys.stderr)))
     return 0
 
 
