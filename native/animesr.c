@@ -238,6 +238,7 @@ VS_EXTERNAL_API(void) VapourSynthPluginInit2(VSPlugin *plugin, const VSPLUGINAPI
                              "backend:data:opt;"
                              "device:data:opt;"
                              "precision:data:opt;"
+                             "providers:data:opt;"
                              "format:int:opt;"
                              "dither:int:opt;"
                              "block:int:opt;"

@@ -47,7 +47,8 @@ def test_defaults_are_those_of_the_library(job, capsys):
 def test_every_choice_arrives(job):
     words = "--overwrite --encoder x264 --crf 12.5 --preset slow --format yuv444p10 --model v1"
     words += " --scale 2 --backend torch --device cpu --precision fp32 --block 0 --warmup 4"
-    words += " --scenes 0 --prefetch 3 --cache 9 --matrix 1 --range 1"
+    words += " --scenes 0 --prefetch 3 --cache 9 --matrix 1 --range 1 --providers cpu --dither 1"
+    words += " --dedup 0.5 --strips 2 --memory 99 --compile 1"
     assert main(["upscale", "in.mkv", "out.mkv", *words.split()]) == 0
     (call,) = job
     assert call["overwrite"] is True
@@ -62,6 +63,12 @@ def test_every_choice_arrives(job):
             "cache": 9,
             "matrix": 1,
             "range": 1,
+            "providers": "cpu",
+            "dither": 1,
+            "dedup": 0.5,
+            "strips": 2,
+            "memory": 99,
+            "compile": 1,
         },
         "detect": False,
     }

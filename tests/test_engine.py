@@ -18,16 +18,19 @@ GOLDEN = Path(__file__).parent / "data" / "bunny_64x48.npz"
 
 @pytest.fixture
 def make(fixed_weights):
-    def call(width=16, height=12, **options):
+    def call(width=16, height=12, backend="torch", **options):
         defaults = {"device": "cpu", "precision": "fp32"}
-        return engines.load("auto", fixed_weights, width=width, height=height, **defaults | options)
+        return engines.load(
+            backend, fixed_weights, width=width, height=height, **defaults | options
+        )
 
     return call
 
 
 @pytest.mark.weights
 @pytest.mark.parametrize("model", ["v1", "v2"])
-def test_endless_recurrence_is_the_released_render(released, model):
+@pytest.mark.parametrize("backend", ["torch", "onnx", "openvino"])
+def test_endless_recurrence_is_the_released_render(released, model, backend):
     """`block=0, scenes=0` in fp32, frame by frame, within 1e-3 of the authors' networks."""
     golden = np.load(GOLDEN)
     frames, expected = golden["input"], golden[model]
@@ -41,7 +44,13 @@ def test_endless_recurrence_is_the_released_render(released, model):
 
     clip = blank.std.ModifyFrame(blank, draw)
     out = clip.animesr.Upscale(
-        model=model, block=0, scenes=0, precision="fp32", device="cpu", format=vs.RGBS
+        model=model,
+        backend=backend,
+        block=0,
+        scenes=0,
+        precision="fp32",
+        device="cpu",
+        format=vs.RGBS,
     )
     for n, frame in enumerate(out.frames(close=True)):
         image = np.stack([np.asarray(frame[plane]) for plane in range(3)], axis=-1)
@@ -148,6 +157,35 @@ def test_devices(monkeypatch):
     assert pick_device("auto") == pick_device("cuda") == torch.device("cuda", 0)
     with pytest.raises(EngineError, match="device=cuda:1, but there are 1 CUDA devices"):
         pick_device("cuda:1")
+
+
+def test_auto_takes_the_fastest_of_those_installed(monkeypatch):
+    monkeypatch.setattr(engines, "devices", list)
+    assert engines.pick_backend("auto", "auto", "") == "openvino"
+    assert engines.pick_backend("cpu", "fp16", "") == "torch"
+    assert engines.pick_backend("auto", "auto", "cpu") == "onnx"
+    assert engines.pick_backend("cuda:1", "auto", "") == "torch"
+    monkeypatch.setattr(engines, "_installed", lambda name: name in ("onnx", "onnxruntime"))
+    assert engines.pick_backend("cpu", "auto", "") == "onnx"
+    monkeypatch.setattr(engines, "_installed", lambda _: False)
+    assert engines.pick_backend("cpu", "auto", "") == "torch"
+    monkeypatch.undo()
+    monkeypatch.setattr(engines, "devices", lambda: ["a GPU"])
+    assert engines.pick_backend("auto", "auto", "") == "torch"
+
+
+@pytest.mark.parametrize(
+    ("backend", "option"),
+    [
+        ("openvino", {"strips": 2}),
+        ("onnx", {"compile": True}),
+        ("torch", {"providers": "cpu"}),
+    ],
+)
+def test_options_of_another_backend_are_refused(make, backend, option):
+    (name,) = option
+    with pytest.raises(EngineError, match=f"{name}= is an option of .* the backend is {backend}"):
+        make(backend=backend, **option)
 
 
 def test_torch_missing(monkeypatch):

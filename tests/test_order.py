@@ -15,10 +15,20 @@ import torch
 import vapoursynth as vs
 from clips import digest, digests, source
 
+from vsanimesr.engines.transfer import HostTransfer
 from vsanimesr.network import Network, image_of
 
 LENGTH = 100
-OPTIONS = {"block": 32, "warmup": 4, "device": "cpu"}
+OPTIONS = {"block": 32, "warmup": 4, "device": "cpu", "backend": "torch"}
+VARIANTS = {
+    "onnx": {"backend": "onnx", "precision": "fp32"},
+    "onnx fp16": {"backend": "onnx", "precision": "fp16"},
+    "openvino": {"backend": "openvino", "precision": "fp32"},
+    "openvino auto": {"backend": "openvino", "precision": "auto"},
+    "strips": {"strips": 3},
+    "torch fp16": {"precision": "fp16"},
+    "dithered": {"format": vs.YUV420P8, "dither": 1},
+}
 ORDERS = {
     "linear": list(range(LENGTH)),
     "reversed": list(range(LENGTH))[::-1],
@@ -29,9 +39,8 @@ ORDERS = {
 
 def upscaled(model, precision="fp32", uneven=0.0, **options):
     clip = source(LENGTH, uneven=uneven)
-    return vs.core.animesr.Upscale(
-        clip, model=str(model), precision=precision, **(OPTIONS | options)
-    )
+    options = OPTIONS | {"precision": precision} | options
+    return clip.animesr.Upscale(model=str(model), **options)
 
 
 @pytest.fixture(scope="module", params=["fp32", "bf16"])
@@ -72,6 +81,24 @@ def test_sixteen_in_flight(fixed_model, precision, linear, threads, count, order
     threads(count)
     clip = upscaled(fixed_model, precision, uneven=0.02)
     assert digests(clip, ORDERS[order], in_flight=16) == linear
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_engine_precision_and_option(fixed_model, threads, variant):
+    threads(4)
+    clip = upscaled(fixed_model, uneven=0.02, **VARIANTS[variant])
+    straight = digests(clip, range(60))
+    clip = upscaled(fixed_model, uneven=0.02, **VARIANTS[variant])
+    order = random.Random(5).sample(range(60), 60)
+    assert digests(clip, order, in_flight=16) == straight
+    assert len(set(straight.values())) == 60
+
+
+def test_a_node_whose_frames_are_written_side_by_side(fixed_model, linear, precision, monkeypatch):
+    """As on a GPU: `fmParallel`, and the lock is given back before a frame is written."""
+    monkeypatch.setattr(HostTransfer, "overlaps", True)
+    clip = upscaled(fixed_model, precision, uneven=0.02)
+    assert digests(clip, ORDERS["random"], in_flight=16) == linear
 
 
 def test_the_test_catches_a_closure(fixed_model, threads):

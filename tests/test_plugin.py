@@ -10,8 +10,10 @@ import vapoursynth as vs
 from clips import source
 
 from vsanimesr import __version__
+from vsanimesr.colour import Matrix
+from vsanimesr.engines import torch_cpu
 from vsanimesr.network import Network
-from vsanimesr.options import defaults
+from vsanimesr.options import BACKENDS, MATRICES, defaults
 from vsanimesr.vs import api
 
 core = vs.core
@@ -29,7 +31,9 @@ def upscale(fixed_model):
     """Upscale with weights that need no download."""
 
     def call(clip, **options):
-        return clip.animesr.Upscale(**({"model": str(fixed_model), "device": "cpu"} | options))
+        return clip.animesr.Upscale(
+            **({"model": str(fixed_model), "device": "cpu", "backend": "torch"} | options)
+        )
 
     return call
 
@@ -42,6 +46,7 @@ def enlarger(monkeypatch):
         return window[:, 3:6].repeat_interleave(16, dim=1), hidden
 
     monkeypatch.setattr(Network, "step", step)
+    monkeypatch.setattr(torch_cpu, "fits", lambda _: False)  # or it would take another path
 
 
 @pytest.mark.parametrize("format", FORMATS, ids=lambda f: f.name)
@@ -186,7 +191,7 @@ def test_what_lies_outside_the_range_is_clamped_on_the_way_in_only(upscale):
     [
         ({"scale": 0.0}, "scale=0, wanted more than 0 and at most 4"),
         ({"scale": 5.0}, "scale=5, wanted more than 0 and at most 4"),
-        ({"backend": "tensorrt"}, "backend=tensorrt, wanted one of auto, torch"),
+        ({"backend": "tensorrt"}, "backend=tensorrt, wanted one of auto, torch, onnx, openvino"),
         ({"precision": "int8"}, "precision=int8, wanted one of auto, fp32, tf32, fp16, bf16"),
         ({"device": "gpu"}, "device=gpu, wanted auto, cpu, cuda or cuda:N"),
         ({"device": "cuda:"}, "device=cuda:, wanted auto, cpu, cuda or cuda:N"),
@@ -248,6 +253,10 @@ def test_interlaced_frames_later_on(upscale):
     assert planes(out, 3).shape == (3, 64, 64)
 
 
+def test_the_matrices_that_can_be_named_are_those_that_can_be_read():
+    assert tuple(sorted(MATRICES)) == tuple(int(m) for m in Matrix if m != Matrix.RGB)
+
+
 def test_the_signature_has_every_option():
     signature = core.animesr.Upscale.signature
     kinds = {str: "data", float: "float", int: "int"}
@@ -261,7 +270,8 @@ def test_version():
     found = core.animesr.Version()
     assert found["version"] == __version__
     assert "animesr" in found["path"]
-    assert found["backends"] == "torch"
+    assert found["backends"] == list(BACKENDS)
+    assert found["onnx_version"]
 
 
 def test_the_api_table_is_the_headers():

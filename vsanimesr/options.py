@@ -3,16 +3,17 @@
 The plugin, the command line and the README's table all read them from here.
 """
 
+import re
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from vsanimesr.colour import Matrix
 from vsanimesr.errors import OptionError
 from vsanimesr.strips import AUTO
 
-BACKENDS = ("torch",)
+BACKENDS = ("torch", "onnx", "openvino")
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
-MATRICES = tuple(int(matrix) for matrix in Matrix if matrix != Matrix.RGB)
+MATRICES = (1, 4, 5, 6, 7, 8, 9)  # those of colour.Matrix for YUV
+DEVICE = re.compile("auto|cpu|cuda(:[0-9]+)?")
 
 
 def _option(default: Any, meaning: str) -> Any:  # noqa: ANN401 - the field has the type
@@ -31,11 +32,16 @@ class Options:
     scale: float = _option(
         4.0, "enlargement, at most 4; below, the result is resized down (antialiased) to even sizes"
     )
-    backend: str = _option("auto", "`auto` or `torch`")
+    backend: str = _option(
+        "auto", "`torch`, `onnx`, `openvino`, or `auto`: the fastest of those installed"
+    )
     device: str = _option("auto", "`auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`")
     precision: str = _option(
         "auto",
         "`fp32`, `tf32` (GPU), `fp16`, `bf16`, or `auto`: the fastest that keeps 50 dB to fp32",
+    )
+    providers: str = _option(
+        "", "of ONNX Runtime: `cpu`, `cuda`, `tensorrt`, or several; empty: the best at hand"
     )
     format: int = _option(0, "format of the result, such as `vs.YUV420P10`; 0: that of the clip")
     dither: int = _option(0, "1: ordered dithering when integers are written; 0: rounding")
@@ -69,6 +75,8 @@ class Options:
         if not 0 < self.scale <= 4:
             raise OptionError(f"scale={self.scale:g}, wanted more than 0 and at most 4")
         _one_of("backend", self.backend, ("auto", *BACKENDS))
+        if not DEVICE.fullmatch(self.device):
+            raise OptionError(f"device={self.device}, wanted auto, cpu, cuda or cuda:N")
         _one_of("precision", self.precision, ("auto", *PRECISIONS))
         _one_of("scenes", self.scenes, (0, 1))
         _one_of("dither", self.dither, (0, 1))

@@ -65,7 +65,7 @@ def _version(api: API, core: int, arguments: int, result: int) -> None:
     set_data(api, result, b"path", path.decode(errors="replace"))
     for backend in BACKENDS:
         try:
-            found = importlib.metadata.version(backend)
+            found = importlib.metadata.version(engines.NEEDS[backend][0])
         except importlib.metadata.PackageNotFoundError:
             continue
         set_data(api, result, b"backends", backend, MAP_APPEND)
@@ -195,6 +195,7 @@ def _recurrent(
             device=options.device,
             precision=options.precision,
             dither=bool(options.dither),
+            providers=options.providers,
             compile=bool(options.compile),
             strips=options.strips,
             memory=options.memory * MB,
