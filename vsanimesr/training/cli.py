@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command.add_argument(
                 "--debug", action="store_true", help="show where an error came from"
             )
-            command.set_defaults(run=part.run)
+            command.set_defaults(call=part.run)
     return _run(parser.parse_args(words))
 
 
@@ -61,7 +61,7 @@ def _run(args: argparse.Namespace) -> int:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("vsanimesr").setLevel(logging.INFO if leads else logging.WARNING)
     try:
-        return args.run(args) or 0
+        return args.call(args) or 0
     except KeyboardInterrupt:
         return _failed(f"\n{args.command}: interrupted", 130)
     except Exception as error:  # noqa: BLE001 (the last line of defence: one line, not a trace)

@@ -112,6 +112,11 @@ def train(
             discriminator.load_state_dict(state["discriminator"])
             adam_d.load_state_dict(state["adam_of_discriminator"])
         scaler.load_state_dict(state["scaler"])
+    if fabric.broadcast(done) != done:
+        raise TrainingError(
+            f"{run}: process {fabric.global_rank} finds {done} iterations done, the first process "
+            "another number; let all machines see the same folder"
+        )
     if done >= settings.iterations:
         log.info("%s: all %d iterations are done", run, done)
         return
@@ -235,6 +240,7 @@ def train(
                     journal.write("save", done, file=path.name)
         if journal:
             journal.write("end", done)
+        fabric.barrier()  # no process leaves before the checkpoint is there
 
 
 def _adam(module: nn.Module, options: recipe.Optimizer, lr: float) -> Adam:

@@ -77,10 +77,7 @@ def processes(device: str) -> Fabric:
     if device == "cuda" and not torch.cuda.is_available():
         raise TrainingError("device cuda: torch finds none; check the driver, or give --device cpu")
     world, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
-    strategy = DDPStrategy(
-        process_group_backend="nccl" if device == "cuda" else "gloo",
-        broadcast_buffers=False,  # every process computes the same ones
-    )
+    strategy = DDPStrategy(process_group_backend="nccl" if device == "cuda" else "gloo")
     fabric = Fabric(
         accelerator=device,
         devices=local,
