@@ -12,7 +12,9 @@ they do in what people have. Scene cuts are marked by the plugin `scd`.
   network makes a different picture each time (it never stops moving) count as differences.
 - to the original: PSNR against the lossless NAME_gt.mkv beside NAME_lq.mkv, where there is one.
 
-Then the time that the comparison takes for frames of 1280x720, 8 bit 4:2:0. Writes dedup.md.
+Then what the luma of successive frames differs by, where a frame is held and where it moves, in
+three measures; and the time that the comparison takes for frames of 1280x720, 8 bit 4:2:0. Writes
+dedup.md.
 """
 
 import argparse
@@ -22,6 +24,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +35,7 @@ import vapoursynth as vs
 from vsanimesr import engines
 from vsanimesr.encode.enlarge import marked
 from vsanimesr.vs.api import ColorFamily, SampleType, VideoFormat
-from vsanimesr.vs.held import Pictures
+from vsanimesr.vs.held import Pictures, worst_square
 
 core: Any = vs.core
 THRESHOLDS = (0.0, 2.0, 4.0, 6.0, 8.0)
@@ -118,6 +121,24 @@ def rows(path: Path, name: str, frames: int, original: Sequence[np.ndarray]) -> 
     return lines
 
 
+def distances(path: Path, times: int, frames: int) -> list[str]:
+    """Table rows: what successive frames differ by in a clip that holds each `times` times."""
+    pictures = luma(core.bs.VideoSource(path, showprogress=False)[:frames])
+    found: dict[bool, list[tuple[float, float, float]]] = {True: [], False: []}
+    for n, (a, b) in enumerate(pairwise(pictures), 1):
+        difference = np.abs(np.subtract(a, b, dtype=np.int16))
+        measures = float(difference.mean()), float(difference.max()), worst_square(a, b)
+        found[n % times > 0].append(measures)
+    lines: list[str] = []
+    for name, at in (("held", (50, 95, 100)), ("moving", (0, 5, 50))):
+        columns = np.percentile(found[name == "held"], at, axis=0).T
+        cells = (" / ".join(f"{x:.2f}" for x in column) for column in columns)
+        lines.append(
+            f"| {path.stem} | {name}, {at[0]} / {at[1]} / {at[2]} % | {' | '.join(cells)} |"
+        )
+    return lines
+
+
 def comparison() -> list[str]:
     """Table rows of the time a comparison takes."""
     random = np.random.default_rng(0)
@@ -152,6 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "| clip | dedup | steps | CPU s | PSNR dB | worst frame | to the original |",
         "|---|---|---|---|---|---|---|",
     ]
+    measures: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         for path in options.clips:
             lossless = path.with_name(path.name.replace("_lq", "_gt"))
@@ -163,6 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 slow = held(path, times, options.frames, Path(folder))
                 shown = [original[n // times] for n in range(options.frames)] if original else []
                 lines += rows(slow, f"{path.stem} on {name}", options.frames, shown)
+                measures += distances(slow, times, options.frames)
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"],
         cwd=Path(__file__).parent,
@@ -174,7 +197,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"Made by `benchmarks/dedup.py`, model v2, {options.frames} frames a clip, x264 at crf "
         f"{CRF}, {datetime.date.today()}, {platform.machine()} {platform.system()}, commit "
         f"{commit}.\n\n" + "\n".join(lines) + "\n\n"
-        "Comparing two frames of 1280x720, 8 bit 4:2:0, best of 50:\n\n"
+        "Luma of successive frames, in 8 bit code values, at percentiles:\n\n"
+        "| clip | frames | mean | worst sample | worst 16x16 square |\n|---|---|---|---|---|\n"
+        + "\n".join(measures)
+        + "\n\nComparing two frames of 1280x720, 8 bit 4:2:0, best of 50:\n\n"
         "| frames | dedup | ms |\n|---|---|---|\n" + "\n".join(comparison()) + "\n"
     )
     options.out.mkdir(parents=True, exist_ok=True)
