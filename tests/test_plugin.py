@@ -11,7 +11,7 @@ from clips import source
 
 from vsanimesr import __version__
 from vsanimesr.colour import Matrix
-from vsanimesr.engines import torch_cpu
+from vsanimesr.engines import torch_engine
 from vsanimesr.network import Network
 from vsanimesr.options import BACKENDS, MATRICES, defaults
 from vsanimesr.vs import api
@@ -46,7 +46,7 @@ def enlarger(monkeypatch):
         return window[:, 3:6].repeat_interleave(16, dim=1), hidden
 
     monkeypatch.setattr(Network, "step", step)
-    monkeypatch.setattr(torch_cpu, "fits", lambda _: False)  # or it would take another path
+    monkeypatch.setattr(torch_engine, "fits", lambda _: False)  # or it would take another path
 
 
 @pytest.mark.parametrize("format", FORMATS, ids=lambda f: f.name)

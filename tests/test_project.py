@@ -24,8 +24,14 @@ LAYERS = [
     {"__main__"},
 ]
 # Within a layer, these may import the others of it.
-WITHIN = {"weights": {"pth", "wheel"}, "pth": {"errors", "models"}, "wheel": {"errors"}}
-WITHIN |= {"colour": {"errors"}, "resample": {"colour"}, "strips": {"errors", "models"}}
+WITHIN = {
+    "weights": {"pth", "wheel"},
+    "pth": {"errors", "models"},
+    "wheel": {"errors"},
+    "colour": {"errors"},
+    "resample": {"colour"},
+    "strips": {"errors", "models"},
+}
 
 
 def layer(name):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from rlottie_python import LottieAnimation
+from rlottie_python.rlottie_wrapper import LottieAnimation
 
 FOLDER = Path(__file__).parent.parent / "data" / "lottie"
 NAMES = ("bacon", "banner", "dalek", "starfish")

@@ -10,7 +10,14 @@ import numpy as np
 import onnxruntime as ort
 
 from vsanimesr.colour import Colour, Format
-from vsanimesr.engines import cuda_device, memory, onnx_colour
+from vsanimesr.engines.cuda_device import devices
+from vsanimesr.engines.memory import advising
+from vsanimesr.engines.onnx_colour import (
+    reading_graph,
+    reading_numbers,
+    writing_graph,
+    writing_numbers,
+)
 from vsanimesr.engines.onnx_graph import DTYPES, step_graph
 from vsanimesr.engines.onnx_providers import Choice, choose, pick_precision, settings, step_settings
 from vsanimesr.engines.onnx_session import Place, Session, starts
@@ -62,7 +69,7 @@ class OnnxEngine:
         Raises:
             EngineError: Provider, device or precision is not to be had, or memory ran out.
         """
-        gpus = cuda_device.devices()
+        gpus = devices()
         choice = choose(providers, device, ort.get_available_providers(), gpus)
         asked = providers.strip() or device != "auto"
         if not asked and choice.gpu and not starts(settings(choice, "fp32"), _place(choice)):
@@ -86,10 +93,10 @@ class OnnxEngine:
         self._advice = self._about_memory(width, height)
         self._numbers: dict[tuple[bool, Colour], dict[str, ort.OrtValue]] = {}
         colours = settings(choice, "fp32")
-        with memory.advising(self._advice):
-            read = onnx_colour.reading_graph(source, height, width, dtype)
+        with advising(self._advice):
+            read = reading_graph(source, height, width, dtype)
             self._read = Session(read.SerializeToString(), colours, self._place)
-            write = onnx_colour.writing_graph(target, height, width, dtype, dither=self._dither)
+            write = writing_graph(target, height, width, dtype, dither=self._dither)
             self._write = Session(write.SerializeToString(), colours, self._place)
             graph = step_graph(weights, precision=kept).SerializeToString()
             step = step_settings(choice, precision, graph, (rows, columns), self._gpu)
@@ -100,7 +107,7 @@ class OnnxEngine:
 
     def upload(self, planes: Sequence[Plane], colour: Colour) -> ort.OrtValue:
         """See `Engine.upload`; a sample that is NaN counts as 0, for it would spread."""
-        with memory.advising(self._advice):
+        with advising(self._advice):
             numbers = self._on_device(colour, written=False)
             (image,) = self._read({f"plane_{i}": x for i, x in enumerate(planes)} | numbers)
             return image
@@ -115,12 +122,12 @@ class OnnxEngine:
         """See `Engine.step`."""
         state = state or self._zero
         frames = {"previous": previous, "current": current, "following": following}
-        with memory.advising(self._advice):
+        with advising(self._advice):
             return State(*self._step(frames | {"image_in": state.image, "hidden_in": state.hidden}))
 
     def write(self, state: State, planes: Sequence[Plane], colour: Colour) -> None:
         """See `Engine.write`."""
-        with memory.advising(self._advice):
+        with advising(self._advice):
             numbers = self._on_device(colour, written=True)
             made = self._write({"image": state.image} | numbers, fetch=True)
             for there, here in zip(made, planes, strict=True):
@@ -135,9 +142,9 @@ class OnnxEngine:
         key = (written, colour)
         if key not in self._numbers:
             numbers = (
-                onnx_colour.writing_numbers(self._target, colour, dither=self._dither)
+                writing_numbers(self._target, colour, dither=self._dither)
                 if written
-                else onnx_colour.reading_numbers(self._source, colour)
+                else reading_numbers(self._source, colour)
             )
             self._numbers[key] = {k: self._place.tensor(v) for k, v in numbers.items()}
         return self._numbers[key]

@@ -11,7 +11,13 @@ import openvino as ov
 from onnx import ModelProto
 
 from vsanimesr.colour import Colour, Format
-from vsanimesr.engines import memory, onnx_colour
+from vsanimesr.engines.memory import advising
+from vsanimesr.engines.onnx_colour import (
+    reading_graph,
+    reading_numbers,
+    writing_graph,
+    writing_numbers,
+)
 from vsanimesr.engines.onnx_graph import addition_graph, residual_graph
 from vsanimesr.engines.protocol import Plane
 from vsanimesr.errors import EngineError
@@ -83,9 +89,9 @@ class OpenVinoEngine:
         )
         self._numbers: dict[tuple[bool, Colour], dict[str, ov.Tensor]] = {}
         size = (rows, columns)
-        with memory.advising(self._advice):
-            read = onnx_colour.reading_graph(source, height, width, SINGLE)
-            write = onnx_colour.writing_graph(target, height, width, SINGLE, dither=self._dither)
+        with advising(self._advice):
+            read = reading_graph(source, height, width, SINGLE)
+            write = writing_graph(target, height, width, SINGLE, dither=self._dither)
             self._read, self._write = _Graph(core, read), _Graph(core, write)
             self._residual = _Graph(core, residual_graph(weights), size, PRECISIONS[precision])
             self._add = _Graph(core, addition_graph(), size)
@@ -95,7 +101,7 @@ class OpenVinoEngine:
 
     def upload(self, planes: Sequence[Plane], colour: Colour) -> ov.Tensor:
         """See `Engine.upload`; a sample that is NaN counts as 0, for it would spread."""
-        with memory.advising(self._advice):
+        with advising(self._advice):
             numbers = self._tensors(colour, written=False)
             copies = {f"plane_{i}": ov.Tensor(np.array(x)) for i, x in enumerate(planes)}
             (image,) = self._read(copies | numbers)
@@ -107,7 +113,7 @@ class OpenVinoEngine:
         """See `Engine.step`."""
         state = state or self._zero
         frames = {"previous": previous, "current": current, "following": following}
-        with memory.advising(self._advice):
+        with advising(self._advice):
             residual, hidden = self._residual(
                 frames | {"image_in": state.image, "hidden_in": state.hidden}
             )
@@ -116,7 +122,7 @@ class OpenVinoEngine:
 
     def write(self, state: State, planes: Sequence[Plane], colour: Colour) -> None:
         """See `Engine.write`."""
-        with memory.advising(self._advice):
+        with advising(self._advice):
             made = self._write({"image": state.image} | self._tensors(colour, written=True))
             for there, here in zip(made, planes, strict=True):
                 np.copyto(here, there.data)
@@ -130,9 +136,9 @@ class OpenVinoEngine:
         key = (written, colour)
         if key not in self._numbers:
             numbers = (
-                onnx_colour.writing_numbers(self._target, colour, dither=self._dither)
+                writing_numbers(self._target, colour, dither=self._dither)
                 if written
-                else onnx_colour.reading_numbers(self._source, colour)
+                else reading_numbers(self._source, colour)
             )
             self._numbers[key] = {name: ov.Tensor(array) for name, array in numbers.items()}
         return self._numbers[key]

@@ -14,11 +14,10 @@ import torch
 import torch.nn.functional as F
 
 from vsanimesr.colour import Colour, Format
-from vsanimesr.engines import torch_cpu
 from vsanimesr.engines.cuda_graph import GraphedStep
 from vsanimesr.engines.protocol import Plane
 from vsanimesr.engines.torch_colour import Reader, Writer
-from vsanimesr.engines.torch_cpu import FusedStep
+from vsanimesr.engines.torch_cpu import FusedStep, fits
 from vsanimesr.engines.torch_strips import Step, in_strips
 from vsanimesr.engines.transfer import CudaTransfer, HostTransfer, Ready
 from vsanimesr.errors import EngineError
@@ -94,7 +93,7 @@ class TorchEngine:
         self._hidden_dtype = dtype  # the next step reads it in no other type
         pixel = IMAGE * self._dtype.itemsize + FEATURES * dtype.itemsize
         self.state_bytes = pixel * rows * columns
-        fused = self._device.type == "cpu" and torch_cpu.fits(dtype) and not compile
+        fused = self._device.type == "cpu" and fits(dtype) and not compile
         self.budget = Budget(
             width=columns,
             height=rows,
