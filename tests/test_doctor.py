@@ -201,8 +201,26 @@ def fake_torch(monkeypatch, error=None, cuda="13.2"):
 def test_torch_absent(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     found = doctor.torch()
-    assert (found.state, found.advice) == ("fail", "pip install torch")
-    assert doctor.cuda().why == "PyTorch is unusable"
+    assert (found.state, found.found, found.advice) == ("ok", doctor.ABSENT, "pip install torch")
+    assert doctor.cuda().found == "unknown: PyTorch is not there to ask"
+    assert {check.state for check in doctor.runtimes()} == {"ok"}, "the others are enough"
+    for name in ("onnxruntime", "openvino"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert {check.state for check in doctor.runtimes()} == {"fail"}
+
+
+def test_a_runtime_that_does_not_load(monkeypatch):
+    def broken(name):
+        raise OSError(f"lib{name}.so: not for this machine")
+
+    monkeypatch.setattr(doctor.importlib, "import_module", broken)
+    found = doctor.runtimes()
+    assert [check.state for check in found] == ["fail"] * 3
+    assert found[1].why == "OSError: libonnxruntime.so: not for this machine"
+
+
+def test_onnx_runtime_tells_its_providers():
+    assert "CPU" in doctor.onnxruntime().found
 
 
 def test_a_gpu_that_works(monkeypatch):

@@ -14,14 +14,18 @@ import shutil
 import subprocess
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from vsanimesr.errors import EncodeError, WeightsError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 LEAST_PYTHON = (3, 12)
 LEAST_VAPOURSYNTH = 80
+ABSENT = "absent (optional)"
 _MANIFEST = "[VapourSynth Manifest V1]"
 _SUFFIXES = (".so", ".dll", ".dylib")
 _REINSTALL = "pip install --force-reinstall --no-deps vapoursynth-animesr"
@@ -54,7 +58,8 @@ def checks() -> list[Check]:
         # Making a core loads every plugin: not while one of them kills the process.
         if "killed" not in found[-1].why:
             found += [source(vs.core), scenes(vs.core)]
-    return [*found, torch(), cuda(), *weights(), ffmpeg(), modules(), vspipe(), jetpack()]
+    found += [*runtimes(), cuda(), *weights(), ffmpeg(), modules(), vspipe(), jetpack()]
+    return found
 
 
 def python() -> Check:
@@ -178,18 +183,54 @@ def scenes(core: Any) -> Check:  # noqa: ANN401
         found = _version("vapoursynth-scenechange")
         return Check(name="scene detector", state="ok", found=found)
     advice = "pip install vapoursynth-scenechange, for --scenes detect"
-    return Check(name="scene detector", state="ok", found="absent (optional)", advice=advice)
+    return Check(name="scene detector", state="ok", found=ABSENT, advice=advice)
+
+
+def runtimes() -> list[Check]:
+    """What can run the network: one of them is enough."""
+    found = [torch(), onnxruntime(), openvino()]
+    if any(check.state == "ok" and check.found != ABSENT for check in found):
+        return found
+    return [replace(check, state="fail") for check in found]
 
 
 def torch() -> Check:
-    """PyTorch, which runs the network."""
-    advice = "pip install torch"
+    """PyTorch: CPUs and NVIDIA GPUs."""
+    return _runtime("PyTorch", "torch", lambda module: str(module.__version__))
+
+
+def onnxruntime() -> Check:
+    """ONNX Runtime, with the providers it is built with."""
+
+    def said(module: Any) -> str:  # noqa: ANN401
+        providers = (name.removesuffix("ExecutionProvider") for name in module.get_all_providers())
+        built = set(module.get_available_providers())
+        here = [name for name in providers if f"{name}ExecutionProvider" in built]
+        return f"{module.__version__} ({', '.join(here)})"
+
+    return _runtime("ONNX Runtime", "onnxruntime", said)
+
+
+def openvino() -> Check:
+    """OpenVINO: CPUs, fastest where they multiply bf16."""
+    return _runtime("OpenVINO", "openvino", lambda module: module.__version__.partition("-")[0])
+
+
+def _runtime(name: str, module: str, said: Callable[[Any], str]) -> Check:
+    advice = f"pip install {module}"
     try:
-        found = importlib.import_module("torch")
+        return Check(name=name, state="ok", found=said(importlib.import_module(module)))
+    except ModuleNotFoundError as error:
+        if error.name == module:
+            return Check(name=name, state="ok", found=ABSENT, advice=advice)
+        return _unusable(name, error, advice)
     except (ImportError, OSError) as error:  # OSError: a library it needs does not load
-        why = f"{type(error).__name__}: {error}"
-        return Check(name="PyTorch", state="fail", found="unusable", why=why, advice=advice)
-    return Check(name="PyTorch", state="ok", found=str(found.__version__))
+        return _unusable(name, error, advice)
+
+
+def _unusable(name: str, error: Exception, advice: str) -> Check:
+    why = f"{type(error).__name__}: {error}"
+    return Check(name=name, state="warn", found="unusable", why=why, advice=advice)
 
 
 def cuda() -> Check:
@@ -199,7 +240,7 @@ def cuda() -> Check:
     try:
         torch: Any = importlib.import_module("torch")
     except (ImportError, OSError):
-        return Check(name=name, state="warn", found="unknown", why="PyTorch is unusable")
+        return Check(name=name, state="ok", found="unknown: PyTorch is not there to ask")
     if torch.version.cuda is None:
         found, advice = "PyTorch is built for the CPU only", "install PyTorch's CUDA build"
         return Check(name=name, state="warn", found=found, why=slow, advice=advice)
@@ -296,7 +337,7 @@ def vspipe() -> Check:
 def jetpack() -> Check:
     """vs-jetpack, whose scalers this package can be one of."""
     there = importlib.util.find_spec("vsscale") is not None
-    found = _version("vsjetpack") if there else "absent (optional)"
+    found = _version("vsjetpack") if there else ABSENT
     return Check(name="vs-jetpack", state="ok", found=found)
 
 
