@@ -1,5 +1,6 @@
 """The report of a comparison: a Markdown table, plots, and everything as JSON."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -126,6 +127,6 @@ def _frames(report: Report) -> Figure:
 
 def _save(path: Path, figure: Figure) -> None:
     FigureCanvasAgg(figure)
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, format="png", dpi=110)
-    temporary.replace(path)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110)
+    pictures.write_bytes(path, content.getvalue())
