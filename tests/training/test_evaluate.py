@@ -363,6 +363,18 @@ def test_the_command_compares_files(clip, tmp_path, fixed_model, monkeypatch):
     assert "PSNR-Y dB: not measured: no original was given." in text
 
 
+def test_clips_of_one_name_stay_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr(judges, "judges", lambda _: [])
+    for folder in ("a/lr", "b/lr"):
+        for n in range(2):
+            pictures.write_png(tmp_path / folder / f"{n}.png", texture(12, 16, seed=n))
+    both = [tmp_path / "a/lr", tmp_path / "b/lr"]
+    command(*both, "--networks", "bicubic", "--out", tmp_path, "--timing", "16x12")
+    found = msgspec.json.decode((tmp_path / "report.json").read_bytes(), type=report.Report)
+    assert found.clips == [str(path) for path in both]
+    assert len(found.results[0].series) == 2
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

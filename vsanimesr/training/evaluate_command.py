@@ -57,7 +57,11 @@ def run(args: argparse.Namespace) -> None:
     if args.timing_frames < 1:
         raise TrainingError(f"evaluate: --timing-frames {args.timing_frames}, wanted 1 or more")
     device = torch.device(args.device)
-    clips = [Clip(name=lr.stem, lr=lr, gt=gt) for lr, gt in zip(args.clips, originals, strict=True)]
+    unique = len({lr.stem for lr in args.clips}) == len(args.clips)
+    clips = [
+        Clip(name=lr.stem if unique else str(lr), lr=lr, gt=gt)
+        for lr, gt in zip(args.clips, originals, strict=True)
+    ]
     networks = [peers.load(spec, device) for spec in args.networks]
     panel = judges.judges(device)
     columns = compare.columns(panel, args.originals is not None)
