@@ -27,7 +27,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write(folder: Path, report: Report) -> None:
-    """Write `report.md`, `report.json`, `means.png` and `frames.png`.
+    """Write `report.md`, `report.json` and, if anything was measured, `means.png` and `frames.png`.
 
     Raises:
         TrainingError: The folder cannot be written.
@@ -35,8 +35,9 @@ def write(folder: Path, report: Report) -> None:
     content = msgspec.json.format(msgspec.json.encode(report), indent=1)
     pictures.write_bytes(folder / "report.json", content + b"\n")
     pictures.write_bytes(folder / "report.md", markdown(report).encode())
-    _save(folder / "means.png", _means(report))
-    _save(folder / "frames.png", _frames(report))
+    if _shown(report):
+        _save(folder / "means.png", _means(report))
+        _save(folder / "frames.png", _frames(report))
 
 
 def markdown(report: Report) -> str:
