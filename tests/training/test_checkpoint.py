@@ -150,7 +150,7 @@ print(done, cut)
 """
 
 
-@pytest.mark.parametrize("rounds", [12, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [6, pytest.param(300, marks=pytest.mark.slow)])
 @pytest.mark.skipif(os.name == "nt", reason="forks")
 def test_killed_at_random_moments(tmp_path, rounds):
     said = subprocess.run(

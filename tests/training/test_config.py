@@ -7,7 +7,7 @@ from vsanimesr.training import config, recipe
 from vsanimesr.training.config import ConfigError
 
 ROOT = Path(__file__).parents[2]
-RECIPES = sorted((ROOT / "training").glob("*.toml"))
+RECIPES = sorted(set((ROOT / "training").glob("*.toml")) - {ROOT / "training/dataset.toml"})
 
 MINIMAL = """
 trains = "network"
