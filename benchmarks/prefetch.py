@@ -11,6 +11,9 @@ Three filters upstream, whose speed each scales with the threads VapourSynth giv
 Two engines: one that does nothing, so that upstream is all there is to gain from, and the network
 at 160x90, which on a CPU takes every core by itself. Two consumers: `get_frame` in a loop, and
 `vspipe -r 1`. Each pair, without and with prefetch, is measured in turn; frames/s are medians.
+
+First the filters upstream by themselves, one frame at a time and as many as there are threads: what
+the machine has to give at all, which on a busy one is little for filters that need its cores.
 Writes prefetch.md.
 """
 
@@ -83,6 +86,17 @@ def upscaled(upstream: str, real: bool, prefetch: int) -> Any:  # noqa: ANN401
         engines.load = load
 
 
+def alone(upstream: str, in_flight: int, seconds: float) -> float:
+    """Frames/s of the filters upstream, with so many requests in flight."""
+    clip = core.std.BlankClip(None, WIDTH, HEIGHT, vs.RGBS, length=LENGTH, keep=True)
+    begin = time.perf_counter()
+    frames = UPSTREAM[upstream](clip).frames(prefetch=in_flight, backlog=in_flight, close=True)
+    for n, _ in enumerate(frames):
+        if (taken := time.perf_counter() - begin) > seconds:
+            return n / taken
+    raise RuntimeError(f"{LENGTH} frames are too few for {seconds} s")
+
+
 def loop(upstream: str, real: bool, prefetch: int, frames: int) -> float:
     """Frames/s of `get_frame` in a loop."""
     clip = upscaled(upstream, real, prefetch)
@@ -130,7 +144,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=4, help="of each run without prefetch")
     parser.add_argument("--out", type=Path, default=Path("out"))
     options = parser.parse_args(arguments)
-    lines = [
+    lines = ["| upstream alone | one at a time | all threads | gain |", "|---|---|---|---|"]
+    for upstream in ("resize", "waiting"):
+        pairs = [
+            [alone(upstream, k, options.seconds) for k in (1, core.num_threads)] for _ in "123"
+        ]
+        one, many = (statistics.median(column) for column in zip(*pairs, strict=True))
+        gain = statistics.median(b / a for a, b in pairs)
+        lines.append(f"| {upstream} | {one:.1f} | {many:.1f} | {gain:.2f} |")
+        print(lines[-1], flush=True)
+    lines += [
+        "",
         "| engine | upstream | consumer | prefetch=0, frames/s | default, frames/s | gain |",
         "|---|---|---|---|---|---|",
     ]
@@ -153,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"Made by `python benchmarks/prefetch.py {' '.join(sys.argv[1:])}`, "
         f"{datetime.date.today()}, {platform.machine()} {platform.system()}, "
         f"{core.num_threads} threads, VapourSynth R{core.core_version.release_major}, "
-        f"commit {commit}.\n\n" + "\n".join(lines) + "\n"
+        f"load {os.getloadavg()[1]:.1f}, commit {commit}.\n\n" + "\n".join(lines) + "\n"
     )
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "prefetch.md").write_text(text)
