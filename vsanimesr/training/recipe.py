@@ -15,6 +15,9 @@ from vsanimesr.models import ALIGNMENT, SCALE
 from vsanimesr.training import degrade as degradation
 from vsanimesr.training.lbo import FACTOR
 
+CRITIC_SIDE = 24
+"""Rows and columns that a discriminator needs at least (`networks.MultiScaleDiscriminator`)."""
+
 type Positive = Annotated[int, Meta(ge=1)]
 type Natural = Annotated[int, Meta(ge=0)]
 type Weight = Annotated[float, Meta(ge=0)]
@@ -163,6 +166,7 @@ class NetworkStage(
                 "data.lbos: empty, and the degradation calls for learnable basic operators; name "
                 'their files or runs, or set degrade.ops = "basic"'
             )
+        _room(self.data.patch, self.losses.gan)
 
 
 class LboStage(
@@ -181,6 +185,9 @@ class LboStage(
     train: Train
     start: Start | None = None
 
+    def __post_init__(self) -> None:
+        _room(self.data.patch // FACTOR, self.losses.gan)
+
 
 type Stage = NetworkStage | LboStage
 
@@ -193,3 +200,13 @@ def rate(optimizer: Optimizer, iteration: int) -> float:
 def _multiple(name: str, value: int, unit: int) -> None:
     if value % unit:
         raise OptionError(f"{name} = {value}, wanted a multiple of {unit}")
+
+
+def _room(side: int, gan: Gan | None) -> None:
+    """Check that the smallest scale of a result has what five 4x4 convolutions need."""
+    least = CRITIC_SIDE * 2 ** (gan.scales - 1) if gan else 0
+    if side < least:
+        raise OptionError(
+            f"data.patch makes results of {side}x{side}, wanted {least} or more for the "
+            "discriminators; take larger patches, or fewer losses.gan.scales"
+        )
