@@ -101,6 +101,9 @@ def test_what_moves_does_not_flicker():
     error = temporal.warping_error(*steady, move)
     unmoved = np.square((steady[1].astype(float) - steady[0]) / 255).mean()
     assert error < 0.02 * unmoved
+    cut = temporal.motion(sources[0], texture(64, 96, seed=9))
+    assert cut.visible.mean() < 0.2
+    assert np.isnan(temporal.warping_error(*steady, cut))
     brighter = np.clip(steady[1].astype(int) + 26, 0, 255).astype(np.uint8)
     assert temporal.warping_error(steady[0], brighter, move) > error + 0.005
 
