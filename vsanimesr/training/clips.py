@@ -179,7 +179,7 @@ def _store(path: Path, name: str, frames: Iterable[Frames]) -> tuple[int, ...]:
             square = (1, min(SQUARE, frame.shape[0]), min(SQUARE, frame.shape[1]), 3)
             array = blosc2.empty(
                 (0, *frame.shape),
-                dtype=np.uint8,
+                dtype=np.dtype(np.uint8),
                 chunks=square,
                 blocks=square,
                 urlpath=str(path),
