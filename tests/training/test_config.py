@@ -7,7 +7,12 @@ from vsanimesr.training import config, recipe
 from vsanimesr.training.config import ConfigError
 
 ROOT = Path(__file__).parents[2]
-RECIPES = sorted(set((ROOT / "training").glob("*.toml")) - {ROOT / "training/dataset.toml"})
+STAGES = sorted(set((ROOT / "training").glob("*.toml")) - {ROOT / "training/dataset.toml"})
+RECIPES = [
+    path for path in STAGES if path.stem.split("-")[0] in ("basic", "lbo", "final", "ablation")
+]
+"""The paper's; there may be others."""
+
 
 MINIMAL = """
 trains = "network"
@@ -34,7 +39,11 @@ def load(path, *overrides):
     return config.load(path, recipe.Stage, overrides)
 
 
-def test_every_recipe_loads_and_says_what_it_takes():
+def test_every_recipe_loads():
+    assert [type(load(path)).__name__ for path in STAGES]
+
+
+def test_the_papers_recipes_say_what_they_take():
     assert len(RECIPES) == 16
     for path in RECIPES:
         head = path.read_text().split("\n\n")[0]
