@@ -199,6 +199,17 @@ def test_types_and_layouts(
     assert decibels(state, exact[1]) > (110 if dtype == torch.float32 else 50)
 
 
+def test_a_wider_first_convolution_gives_the_same(network: Network) -> None:
+    frames = waves()[None, :2].double()
+    network = network.double()
+    plain = network(frames)
+    network.widen()
+    first = network.recurrent_cell.conv_s1_first[0]
+    assert isinstance(first, torch.nn.Conv2d)
+    assert first.weight.shape == (64, 128, 3, 3)
+    assert (network(frames) - plain).abs().max() < DOUBLE
+
+
 def test_sizes_that_do_not_fit(network: Network) -> None:
     with pytest.raises(OptionError, match=r"frames of 30x8, wanted .* multiples of 4: pad or crop"):
         network(torch.zeros(1, 1, 3, 8, 30))

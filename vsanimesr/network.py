@@ -75,6 +75,18 @@ class Network(nn.Module):
         image = image.to(feedback.dtype) + self.recurrent_cell.enlarge(current)
         return image, F.leaky_relu(hidden.to(state.dtype), SLOPE)
 
+    def widen(self, multiple: int = 8) -> None:
+        """Give the first convolution inputs of zeros up to a multiple: 121 become 128.
+
+        The result is the same. Tensor cores want channels in multiples of 8 (NVIDIA's guide to
+        convolutional layers, "Channels in and out"); the state dict no longer has the released
+        shapes.
+        """
+        first = cast(nn.Conv2d, self.recurrent_cell.conv_s1_first[0])
+        extra = -first.in_channels % multiple
+        first.weight = nn.Parameter(F.pad(first.weight, (0, 0, 0, 0, 0, extra)), False)
+        first.in_channels += extra
+
     def forward(self, frames: Tensor) -> Tensor:
         """Upscale whole clips from the zero state, as the paper does (section 4.3).
 
@@ -126,8 +138,12 @@ class Cell(nn.Module):
 
     def forward(self, window: Tensor, feedback: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """From the arguments of `Network.step` to the residual image and the raw next state."""
-        dtype = cast(nn.Conv2d, self.fusion[0]).weight.dtype
-        s1 = self.conv_s1_first(torch.cat([x.to(dtype) for x in (window, feedback, state)], dim=1))
+        first = cast(nn.Conv2d, self.conv_s1_first[0])
+        inputs = [x.to(first.weight.dtype) for x in (window, feedback, state)]
+        if extra := first.in_channels - WINDOW - IMAGE - FEATURES:
+            nothing = inputs[0].new_zeros(len(window), extra, *window.shape[-2:])
+            inputs.append(nothing.contiguous(memory_format=torch.channels_last))
+        s1 = self.conv_s1_first(torch.cat(inputs, dim=1))
         s2 = self.conv_s2_first(s1)  # the strided ones read their input before any residual block
         s4 = self.conv_s4_first(s2)
         body1, body2, body4 = self.body_s1_first, self.body_s2_first, self.body_s4_first

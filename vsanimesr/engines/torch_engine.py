@@ -112,6 +112,8 @@ class TorchEngine:
             self._read = Reader(source, self._device, self._dtype)
             self._write = Writer(target, self._device, dither=dither)
             network = Network.from_weights(weights).eval().requires_grad_(False)
+            if on_gpu:
+                network.widen()
             network = network.to(self._device, dtype).to(memory_format=torch.channels_last)
             step: Step = FusedStep(network) if fused else network.step
             if compile:
