@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ from safetensors.numpy import save_file
 from vsanimesr import weights
 from vsanimesr.errors import WeightsError
 from vsanimesr.models import RELEASES, parameter_shapes
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as `engines.load`, before a test loads torch
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,9 @@
 """The fused step is `Network.step`."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -99,6 +103,19 @@ def test_threads_do_not_matter(fused, dtype):
         found.append(run(step, 24, 36, steps=2)[0])
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads what GNU OpenMP displays")
+@pytest.mark.parametrize(("own", "found"), [(None, "PASSIVE"), ("active", "ACTIVE")])
+def test_threads_that_wait_sleep_unless_told_otherwise(own, found):
+    """In a process that loads torch through `engines`, as the plugin does."""
+    code = "from vsanimesr.engines import _engine; _engine('torch')"
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_DISPLAY_ENV": "true"} | ({"OMP_WAIT_POLICY": own} if own else {})
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert f"OMP_WAIT_POLICY = '{found}'" in done.stderr
 
 
 @pytest.mark.weights

@@ -5,6 +5,7 @@ must give the same bytes for the same arguments, whatever ran before and in whic
 """
 
 import importlib.util
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -129,6 +130,9 @@ def _engine(name: str) -> Callable[..., Engine[Any, Any]]:
             from vsanimesr.engines.openvino_engine import OpenVinoEngine
 
             return OpenVinoEngine
+        # Read when torch is loaded: threads that wait sleep, where they would spin and take their
+        # time from decoders and encoders. Several times as fast beside them (docs/performance.md).
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         from vsanimesr.engines.torch_engine import TorchEngine
     except ModuleNotFoundError as error:
         if error.name not in NEEDS[name]:
