@@ -200,7 +200,7 @@ def test_types_and_layouts(
 
 
 def test_a_wider_first_convolution_gives_the_same(network: Network) -> None:
-    frames = waves()[None, :2].double()
+    frames = waves()[:, :2].double()
     network = network.double()
     plain = network(frames)
     network.widen()
