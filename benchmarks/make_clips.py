@@ -112,7 +112,9 @@ def _character(model_file: str, back_file: str, target: int) -> Iterator[bytes]:
     model.Resize(w, h)
     model.SetScale(1.5)
     model.SetOffset(0, -0.35)
-    back = cv2.resize(cv2.imread(back_file), (WIDTH * 9 // 8, HEIGHT * 9 // 8))
+    picture = cv2.imread(back_file)
+    assert picture is not None, f"{back_file} cannot be read"
+    back = cv2.resize(picture, (WIDTH * 9 // 8, HEIGHT * 9 // 8))
     groups = sorted(model.GetMotionGroups().items())
     motions = [(group, i) for group, count in groups for i in range(count)]
     playing = 0
