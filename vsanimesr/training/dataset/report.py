@@ -48,8 +48,8 @@ figcaption b.test { color: {{ colours.test }}; }
 .failed { color: #b00020; }
 </style>
 <h1>{{ title }}</h1>
-<p>{{ clips|length }} clips of {{ counts.train }} videos to train and {{ counts.test }} to test,
-{{ frames }} frames, {{ cut }} with a cut within.</p>
+<p>Clips: {{ clips|length }}, to train {{ counts.train }}, to test {{ counts.test }}, with a cut
+within {{ cut }}. Frames: {{ frames }}.</p>
 {%- if plots %}
 <p class="plots"><img alt="resolution, motion and quality of the clips" src="{{ plots }}"></p>
 {%- endif %}
@@ -128,7 +128,7 @@ def clip(store: ClipStore, name: str) -> dict[str, Any]:
 
 def plots(metas: Mapping[str, Mapping[str, Any]]) -> bytes:
     """Resolution, motion and quality of the clips, as PNG."""
-    figure = Figure(figsize=(11, 3.2))
+    figure = Figure(figsize=(11, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     sizes, flow, score = figure.subplots(1, 3)
     splits = [[meta for meta in metas.values() if meta["split"] == split] for split in SPLITS]
@@ -142,7 +142,6 @@ def plots(metas: Mapping[str, Mapping[str, Any]]) -> bytes:
         below = [a + b for a, b in zip(below, values, strict=True)]
     sizes.set_xlabel("resolution")
     sizes.tick_params(axis="x", rotation=0 if len(labels) < 4 else 60)
-    sizes.legend(frameon=False)
     measures = {str(meta.get("measure")) for meta in metas.values()}
     title = UNITS.get(next(iter(measures)), "quality") if len(measures) == 1 else "quality"
     for axis, key, label in ((flow, "motion", "motion, pixels a frame"), (score, "quality", title)):
@@ -154,7 +153,9 @@ def plots(metas: Mapping[str, Mapping[str, Any]]) -> bytes:
         axis.yaxis.get_major_locator().set_params(integer=True)
         axis.spines[["top", "right"]].set_visible(False)
     sizes.set_ylabel("clips")
-    figure.tight_layout()
+    figure.legend(
+        *sizes.get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False
+    )
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110)
     return file.getvalue()

@@ -82,8 +82,8 @@ def choose(
     if not moving:
         liveliest = max(shot.motion for shot in everything)
         return (
-            f"nothing moves: {liveliest:.3g} pixels a frame in the liveliest of "
-            f"{len(everything)} shots, wanted {motion.static:g}"
+            f"nothing moves: {liveliest:.3g} pixels a frame in the liveliest shot of "
+            f"{len(everything)}, wanted {motion.static:g}"
         )
     good = list(_good(moving, quality))
     if not good:
