@@ -53,6 +53,11 @@ def raft(file: Path | None) -> FlowMethod:
     Raises:
         TrainingError: Torchvision or the file is missing, or the file holds something else.
     """
+    if file is None or not file.is_file():
+        raise TrainingError(
+            f"motion: no weights of RAFT at {file}; put torchvision's raft_large_C_T_SKHT_V2-"
+            "ff5fadd5.pth or raft_small_C_T_V2-01064c6d.pth there, or take 'dis'"
+        )
     try:
         from torchvision.models import optical_flow
     except ImportError as error:
@@ -60,11 +65,6 @@ def raft(file: Path | None) -> FlowMethod:
             "motion: 'raft' needs torchvision, which is not installed; pip install torchvision, "
             "or take 'dis'"
         ) from error
-    if file is None or not file.is_file():
-        raise TrainingError(
-            f"motion: no weights of RAFT at {file}; put torchvision's raft_large_C_T_SKHT_V2-"
-            "ff5fadd5.pth or raft_small_C_T_V2-01064c6d.pth there, or take 'dis'"
-        )
     try:
         tensors = torch.load(file, map_location="cpu", weights_only=True)
         small = tensors["feature_encoder.convnormrelu.0.weight"].shape[0] == 32
