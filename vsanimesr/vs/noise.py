@@ -40,4 +40,6 @@ def noise(width: int, height: int, format: str, length: int) -> vs.VideoNode:
         return drawn[n]
 
     few = core.std.ModifyFrame(blank, blank, draw)
+    if few.format.color_family == vs.YUV:
+        few = core.std.SetFrameProps(few, _Matrix=vs.MATRIX_BT709, _Range=vs.RANGE_LIMITED)
     return core.std.Loop(few, -(-length // PICTURES))[:length]
