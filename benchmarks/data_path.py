@@ -214,7 +214,12 @@ def paths(folder: Path, frames: np.ndarray, args: argparse.Namespace) -> list[st
             f"| {np.mean(waits[name]):.0%} |"
         )
     ratios = [b / a for a, b in zip(fast["baseline"], fast["this project"], strict=True)]
-    lines += ["", f"Ratio: {np.mean(ratios):.1f} ({', '.join(f'{one:.1f}' for one in ratios)})."]
+    lines += [
+        "",
+        f"Ratio of iterations/s: {np.mean(ratios):.1f} "
+        f"({', '.join(f'{one:.1f}' for one in ratios)}); of CPU time: "
+        f"{each['baseline'] / each['this project']:.1f}.",
+    ]
     return lines
 
 
@@ -412,6 +417,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     blosc2.set_nthreads(1)
+    busy = os.getloadavg()[0]
     frames = np.stack(list(islice(pictures.read(args.video), 100)))
     with tempfile.TemporaryDirectory(dir=args.scratch) as scratch:
         stored = forms(Path(scratch), frames[:STORED])
@@ -422,8 +428,10 @@ def main() -> None:
     text = f"""\
 # The data path
 
-Made by `python benchmarks/data_path.py --out docs {args.video.name}`, {datetime.date.today()},
-{platform.machine()} {platform.system()}, {_processor()}, {os.cpu_count()} cores, commit {commit}.
+Made by `python benchmarks/data_path.py --out docs --workers {args.workers} --batch {args.batch}
+--rounds {args.rounds} --iterations {args.iterations} {args.video.name}`, {datetime.date.today()},
+{platform.machine()} {platform.system()}, {_processor()}, {os.cpu_count()} cores, load average
+{busy:.1f} before and {os.getloadavg()[0]:.1f} after, commit {commit}.
 
 ## Samples
 

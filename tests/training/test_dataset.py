@@ -6,6 +6,7 @@ import math
 import os
 import re
 import shutil
+from importlib.util import find_spec
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from vsanimesr.training.dataset.recipe import Clip, DatasetRecipe, Motion, Quali
 from vsanimesr.training.dataset.shots import CutFinder
 
 SIZE = (160, 96)
+needs_pyiqa = pytest.mark.skipif(find_spec("pyiqa") is None, reason="pyiqa is not installed")
 RECIPE = DatasetRecipe(
     sources=Sources(height=96),
     quality=Quality(method="sharpness", every=5),
@@ -337,10 +339,10 @@ def test_raft_takes_weights_from_a_file(tmp_path):
         motion.load("raft", tmp_path / "bad.pth")
 
 
+@needs_pyiqa
 def test_weights_that_are_not_there_are_named(tmp_path):
     with pytest.raises(TrainingError, match=r"no weights of RAFT at .*none\.pth; put .*raft_large"):
         motion.load("raft", tmp_path / "none.pth")
-    pytest.importorskip("pyiqa")
     with pytest.raises(TrainingError, match=r"no weights of HyperIQA at .*HyperIQA-resnet50"):
         quality.load("hyperiqa", tmp_path / "none.pth")
 
@@ -361,13 +363,13 @@ def test_sharpness_and_flatness():
     assert quality.flatness(half[:2]) == 1
 
 
+@needs_pyiqa
 def test_niqe_is_turned_round_and_knows_when_to_be_silent(monkeypatch):
     def judge(images):
         if images.max() == 0:
             return torch.linalg.svdvals(images[0, 0] / 0)  # raises as NIQE does there
         return images.mean((1, 2, 3))
 
-    pytest.importorskip("pyiqa")
     monkeypatch.setattr("vsanimesr.training.evaluate.pristine.niqe", lambda: judge)
     measure = quality.load("niqe")
     assert measure(np.full((8, 8, 3), 51, np.uint8)) == pytest.approx(-0.2)
