@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import math
 import subprocess
 import tarfile
 import tempfile
@@ -23,11 +24,11 @@ MEMBER = "basicsr-1.4.2/basicsr/metrics/niqe_pris_params.npz"
 SHA256 = "2a7c182a68c9e7f1b2e2e5ec723279d6f65d912b6fcaf37eb2bf03d7367c4296"
 """Of the member: mean and covariance of 36 features over pristine photographs."""
 SIDE = 96
-"""Of a block: smaller pictures have no NIQE."""
+"""Of a block. A covariance takes two of them: smaller pictures have no NIQE."""
 
 
 def niqe() -> Callable[[Tensor], Tensor]:
-    """The measure: (n, 3, h, w), RGB in [0, 1], to (n,); less is more natural.
+    """The measure: (n, 3, h, w), RGB in [0, 1], to (n,); less is more natural, NaN is none.
 
     Mittal et al., IEEE Signal Processing Letters 20(3), 2013, as pyiqa computes it: studio luma
     rounded to 8 bits, blocks of 96x96, two scales, no border cut off. It has been fitted to
@@ -39,19 +40,22 @@ def niqe() -> Callable[[Tensor], Tensor]:
     mean, covariance = _model(fetch())
     from pyiqa.archs.niqe_arch import calculate_niqe
 
-    def measure(images: Tensor) -> Tensor:
-        each = [
-            calculate_niqe(
+    def score(image: Tensor) -> Tensor:
+        none = torch.tensor(math.nan, dtype=torch.float64)
+        if math.prod(side // SIDE for side in image.shape[1:]) < 2:
+            return none
+        try:
+            found = calculate_niqe(
                 image[None].double(),
                 color_space="ycbcr",
                 mu_pris_param=mean,
                 cov_pris_param=covariance,
             )
-            for image in images
-        ]
-        return torch.stack(each)
+        except torch.linalg.LinAlgError:  # flat blocks count for nothing: too few are left
+            return none
+        return found.reshape(()).cpu()
 
-    return measure
+    return lambda images: torch.stack([score(image) for image in images])
 
 
 def fetch() -> Path:
