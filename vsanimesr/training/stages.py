@@ -47,7 +47,7 @@ def run(stage: recipe.Stage, folder: Path, device: str) -> None:
     if stage.start:
         begin(generator, stage.start)
     perceptual = None
-    if losses.perceptual:
+    if losses.perceptual and losses.perceptual.weight:
         backbone = losses.perceptual.backbone
         convolutions = vgg.load(backbone, losses.perceptual.file)
         perceptual = Perceptual(convolutions, vgg.STAGES[backbone])
