@@ -160,7 +160,7 @@ class Dropping:
 def gpu_without_libraries(monkeypatch):
     """A GPU and a runtime for it, whose provider cannot be started."""
     monkeypatch.setattr(ort, "get_available_providers", lambda: ALL)
-    monkeypatch.setattr(cuda_device, "devices", lambda: [GPU])
+    monkeypatch.setattr("vsanimesr.engines.onnx_engine.devices", lambda: [GPU])
     real = ort.InferenceSession
 
     def session(graph, options, *, providers, **others):

@@ -14,7 +14,8 @@ PACKAGE = ROOT / "vsanimesr"
 
 # Each may import from those above it only.
 LAYERS = [
-    {"errors", "models", "lru", "pth", "wheel", "recurrence", "colour", "resample", "strips"},
+    {"errors", "models", "lru", "pth", "wheel", "recurrence", "colour", "resample", "strips"}
+    | {"bench_choices"},
     {"options", "network", "weights"},
     {"engines"},
     {"vs"},

@@ -29,17 +29,12 @@ from typing import Any
 import numpy as np
 
 from vsanimesr import engines, weights
+from vsanimesr.bench_choices import BACKENDS, FORMATS, PRECISIONS, SECONDS, SIZES
 from vsanimesr.colour import FULL_RGB, RGBS
 from vsanimesr.engines.cuda_device import devices
 from vsanimesr.errors import OptionError, VsAnimeSRError
 from vsanimesr.models import parameter_shapes
 
-BACKENDS = ("torch", "onnx", "openvino")
-FORMATS = ("YUV420P8", "YUV420P10", "RGBS")
-PRECISIONS = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "tf32", "fp16", "bf16")}
-"""What is tried; what an engine has not is said below the table."""
-SIZES = ("320x180", "640x360")
-SECONDS = 3.0
 WARMUPS = 3
 MB = 2**20
 ITEMSIZE = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2}

@@ -266,7 +266,7 @@ def _export(chosen: argparse.Namespace) -> int:
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
-    from vsanimesr.bench import BACKENDS, FORMATS, PRECISIONS, SECONDS, SIZES
+    from vsanimesr.bench_choices import BACKENDS, FORMATS, PRECISIONS, SECONDS, SIZES
 
     parser.description = (
         "Measure a step of every engine and whole frames through the filter, and the machine's own "
