@@ -92,16 +92,16 @@ def load(
 def pick_backend(device: str, precision: str, providers: str) -> str:
     """The fastest backend that is installed and offers these: docs/performance.md.
 
-    torch on a GPU; on a CPU OpenVINO, then torch, then ONNX Runtime, which is also taken when its
+    torch, then OpenVINO where a CPU will do, then ONNX Runtime, which is also taken when its
     providers are named. torch when nothing is installed, so that its absence is told.
     """
     if providers:
         return "onnx"
     here = [name for name, packages in NEEDS.items() if all(map(_installed, packages))]
     gpu = device.startswith("cuda") or (device == "auto" and bool(devices()))
-    if not gpu and "openvino" in here and precision in ("auto", "fp32", "bf16"):
-        return "openvino"
-    return next((name for name in ("torch", "onnx") if name in here), "torch")
+    if gpu or precision not in ("auto", "fp32", "bf16"):
+        here = [name for name in here if name != "openvino"]
+    return next((name for name in ("torch", "openvino", "onnx") if name in here), "torch")
 
 
 def _installed(package: str) -> bool:
