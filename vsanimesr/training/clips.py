@@ -191,6 +191,7 @@ def _store(path: Path, name: str, frames: Iterable[Frames]) -> tuple[int, ...]:
                     filters=[blosc2.Filter.SHUFFLE],
                     nthreads=1,
                 ),
+                dparams=blosc2.DParams(nthreads=1),  # it is kept in the file
             )
         if array.shape[1:] != frame.shape:
             raise TrainingError(

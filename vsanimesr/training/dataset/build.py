@@ -74,7 +74,7 @@ def build(
     motion.load(recipe.motion.method, recipe.motion.file)  # before any video fails by it
     quality.load(recipe.quality.method, recipe.quality.file)
     for unfinished in (out / "clips").glob(".*"):  # of a build that was killed
-        shutil.rmtree(unfinished)
+        shutil.rmtree(unfinished, ignore_errors=True)
     arguments = [(name, path, out, recipe) for name, path in videos.items()]
     done: dict[str, Outcome] = {}
     results = _here(arguments) if jobs == 1 else _in_processes(arguments, jobs)

@@ -38,10 +38,11 @@ body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem; color: #222; backgro
 table { border-collapse: collapse; margin: 0 0 2rem; }
 th, td { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; font-weight: normal; }
 th { color: #666; }
-.clips { display: grid; grid-template-columns: repeat(auto-fill, minmax(490px, 1fr)); gap: 1rem; }
+.clips { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(490px, 100%), 1fr)); }
 figure { margin: 0; min-width: 0; }
 figure div { display: flex; gap: 2px; }
-figure img { width: {{ width }}px; height: auto; display: block; }
+figure img { flex: 0 1 {{ width }}px; min-width: 0; height: auto; align-self: start; }
 figcaption { font-size: 13px; overflow-wrap: anywhere; }
 figcaption b.test { color: {{ colours.test }}; }
 .plots img { max-width: 100%; height: auto; }
