@@ -33,12 +33,13 @@ def render(name, count, size=(320, 192), zoom=2.0, seed=0):
     for n in range(count):
         drawn = begin + (offset + n) % (end - begin)
         data = cartoon.lottie_animation_render(frame_num=drawn, width=large_w, height=large_h)
-        bgra = np.frombuffer(data, np.uint8).reshape(large_h, large_w, 4).astype(np.float32)
-        cover = bgra[..., 3:] / 255
-        whole = bgra[..., 2::-1] + (1 - cover) * background
         sway = 0.5 + 0.5 * np.sin(phase + (0.05 * n, 0.035 * n))
         x, y = int(sway[0] * (large_w - width)), int(sway[1] * (large_h - height))
-        frames.append(np.clip(whole[y : y + height, x : x + width] + 0.5, 0, 255).astype(np.uint8))
+        seen = np.s_[y : y + height, x : x + width]
+        bgra = np.frombuffer(data, np.uint8).reshape(large_h, large_w, 4)[seen].astype(np.float32)
+        cover = bgra[..., 3:] / 255
+        whole = bgra[..., 2::-1] + (1 - cover) * background[seen]
+        frames.append(np.clip(whole + 0.5, 0, 255).astype(np.uint8))
     return np.stack(frames)
 
 
@@ -46,18 +47,21 @@ def paint(width, height, random):
     """A background (h, w, 3), float32 of 0 to 255: a soft gradient with hard-edged shapes."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     top, bottom = random.uniform(60, 230, (2, 3))
-    picture = top + (bottom - top) * (y / height)[..., None]
+    picture = top + (bottom - top) * (y / height)[..., None] + np.zeros((width, 1))
     for _ in range(24):
         centre = random.uniform(0, 1, 2) * (width, height)
         radius, angle = random.uniform(0.02, 0.16) * width, random.uniform(0, np.pi)
-        u = (x - centre[0]) * np.cos(angle) + (y - centre[1]) * np.sin(angle)
-        v = (y - centre[1]) * np.cos(angle) - (x - centre[0]) * np.sin(angle)
+        left, up = np.maximum(centre - radius - 3, 0).astype(int)  # nothing is drawn farther out
+        right, down = (centre + radius + 4).astype(int)
+        near = np.s_[up:down, left:right]
+        u = (x[near] - centre[0]) * np.cos(angle) + (y[near] - centre[1]) * np.sin(angle)
+        v = (y[near] - centre[1]) * np.cos(angle) - (x[near] - centre[0]) * np.sin(angle)
         shape = np.abs(u) + np.abs(v) if random.random() < 0.5 else np.hypot(u, 2 * v)
         colour = random.uniform(0, 255, 3).astype(np.float32)
         inside = np.clip(radius - shape + 0.5, 0, 1)[..., None]  # antialiased over a pixel
         outline = np.clip(2 - np.abs(shape - radius), 0, 1)[..., None]
-        picture = picture + inside * (colour - picture)
-        picture = picture * (1 - outline)
+        picture[near] += inside * (colour - picture[near])
+        picture[near] *= 1 - outline
     return picture.astype(np.float32)
 
 
