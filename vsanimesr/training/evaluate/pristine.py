@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.linalg import LinAlgError  # pyright: ignore[reportAttributeAccessIssue]
 
 from vsanimesr import weights, wheel
 from vsanimesr.errors import WeightsError
@@ -51,7 +52,7 @@ def niqe() -> Callable[[Tensor], Tensor]:
                 mu_pris_param=mean,
                 cov_pris_param=covariance,
             )
-        except torch.linalg.LinAlgError:  # flat blocks count for nothing: too few are left
+        except LinAlgError:  # flat blocks count for nothing: too few are left
             return none
         return found.reshape(()).cpu()
 
