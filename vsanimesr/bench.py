@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from math import prod
@@ -118,7 +118,7 @@ def run(
     model: str = "v2",
     seconds: float = SECONDS,
     report: Callable[[str], None] = lambda _: None,
-) -> str:
+) -> Iterator[str]:
     """Measure all combinations.
 
     Args:
@@ -131,8 +131,8 @@ def run(
         seconds: Spent on each figure, at least.
         report: Told what is being measured.
 
-    Returns:
-        Markdown: a line about the machine, a table, and below it what did not run.
+    Yields:
+        Lines of Markdown, each as soon as it is known: the machine, a table, what did not run.
 
     Raises:
         OptionError: A size that is none.
@@ -148,7 +148,11 @@ def run(
         report(f"peak of {precision}")
         with contextlib.suppress(VsAnimeSRError, ImportError, RuntimeError):
             peaks[precision] = _alone(measure_peak, precision, device, seconds)
-    rows: list[tuple[Subject, Row]] = []
+    yield header(device)
+    yield ""
+    yield from (_peak_line(precision, peak) for precision, peak in peaks.items())
+    yield ""
+    yield from _title(formats)
     missing: list[str] = []
     for (width, height), backend, precision in itertools.product(pixels, backends, precisions):
         subject = Subject(
@@ -163,12 +167,12 @@ def run(
         )
         report(subject.title)
         try:
-            rows.append((subject, _alone(measure, subject)))
+            yield _line(subject, _alone(measure, subject), peaks.get(precision))
         except (VsAnimeSRError, RuntimeError) as error:
             missing.append(f"- {subject.title}: {' '.join(str(error).split())}")
-    lines = [header(device), "", *_table(rows, peaks, formats), ""]
-    lines += [_peak_line(precision, peak) for precision, peak in peaks.items()]
-    return "\n".join([*lines, *(["", "Did not run:", "", *missing] if missing else [])])
+    if missing:
+        yield "\nDid not run:\n"
+        yield from missing
 
 
 def _pixels(size: str) -> tuple[int, int]:
@@ -335,22 +339,21 @@ def _alone[**P, T](function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) 
         return pool.submit(function, *args, **kwargs).result()
 
 
-def _table(
-    rows: Iterable[tuple[Subject, Row]], peaks: dict[str, Peak], formats: Sequence[str]
-) -> Iterator[str]:
+def _title(formats: Sequence[str]) -> Iterator[str]:
     through = [f"{name}, frames/s" for name in formats]
     titles = ["size", "engine", "ms a step", "least", "floor, ms", "share", *through, "peak MB"]
     yield f"| {' | '.join(titles)} |"
     yield "|" + "---|" * len(titles)
-    for subject, row in rows:
-        cells = [f"{subject.width}x{subject.height}", row.description]
-        cells += [f"{row.step * 1e3:.2f}", f"{row.least * 1e3:.2f}"]
-        peak = peaks.get(subject.precision)
-        least = max(floor(subject, peak)) if peak else float("nan")
-        cells += [f"{least * 1e3:.2f}", f"{least / row.step:.0%}"] if peak else ["-", "-"]
-        cells += [f"{row.fps[name]:.2f}" for name in formats]
-        cells.append(f"{row.memory / MB:.0f}" if row.memory == row.memory else "-")  # NaN: unknown
-        yield f"| {' | '.join(cells)} |"
+
+
+def _line(subject: Subject, row: Row, peak: Peak | None) -> str:
+    cells = [f"{subject.width}x{subject.height}", row.description]
+    cells += [f"{row.step * 1e3:.2f}", f"{row.least * 1e3:.2f}"]
+    least = max(floor(subject, peak)) if peak else 0
+    cells += [f"{least * 1e3:.2f}", f"{least / row.step:.0%}"] if peak else ["-", "-"]
+    cells += [f"{row.fps[name]:.2f}" for name in subject.formats]
+    cells.append(f"{row.memory / MB:.0f}" if row.memory == row.memory else "-")  # NaN: unknown
+    return f"| {' | '.join(cells)} |"
 
 
 def _peak_line(precision: str, peak: Peak) -> str:

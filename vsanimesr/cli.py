@@ -291,7 +291,8 @@ def _bench(chosen: argparse.Namespace) -> int:
 
     names = ("backends", "precisions", "sizes", "formats", "device", "model", "seconds")
     options = {name: getattr(chosen, name) for name in names}
-    print(bench.run(**options, report=functools.partial(print, file=sys.stderr)))
+    for line in bench.run(**options, report=functools.partial(print, file=sys.stderr)):
+        print(line, flush=True)
     return 0
 
 
