@@ -33,7 +33,7 @@ def render(name, count, size=(320, 192), zoom=2.0, seed=0):
     for n in range(count):
         drawn = begin + (offset + n) % (end - begin)
         data = cartoon.lottie_animation_render(frame_num=drawn, width=large_w, height=large_h)
-        sway = 0.5 + 0.5 * np.sin(phase + (0.05 * n, 0.035 * n))
+        sway = 0.5 + 0.5 * np.sin(phase + n * np.array((0.05, 0.035)))
         x, y = int(sway[0] * (large_w - width)), int(sway[1] * (large_h - height))
         seen = np.s_[y : y + height, x : x + width]
         bgra = np.frombuffer(data, np.uint8).reshape(large_h, large_w, 4)[seen].astype(np.float32)
