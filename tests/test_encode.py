@@ -525,7 +525,7 @@ def harness(*words, wait=0.0, setup=""):
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted(full, tmp_path, sent, status):
     output = tmp_path / "out.mkv"
-    child = harness(full, output, wait=0.1)
+    child = harness(full, output, wait=0.5)  # long enough on a busy machine, too
     part = tmp_path / ".out.mkv.part"
     deadline = time.monotonic() + 20
     while not part.exists() and time.monotonic() < deadline:
