@@ -6,6 +6,8 @@ import math
 import os
 import re
 import shutil
+import subprocess
+import sys
 from importlib.util import find_spec
 from itertools import islice, pairwise
 from pathlib import Path
@@ -204,6 +206,37 @@ def test_processes_make_the_same_dataset(folder, built, tmp_path):
     assert outcomes == list(built[1].values())
     assert sorted(one.name for one in told) == [one.name for one in outcomes]
     assert content(tmp_path) == content(built[0])
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from vsanimesr.training.dataset import build, frames
+from training.test_dataset import RECIPE
+def kill(outcome):
+    if outcome.status == "made":
+        os.kill(os.getpid(), signal.SIGKILL)
+if __name__ == "__main__":
+    folder, out = map(Path, sys.argv[1:])
+    build.build(frames.videos([folder]), out, RECIPE, jobs=2, tell=kill)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
+def test_a_killed_build_leaves_no_process_and_goes_on(folder, built, tmp_path):
+    script = tmp_path / "build.py"
+    script.write_text(KILLED)
+    done = subprocess.run(
+        [sys.executable, script, folder, tmp_path / "out"],
+        stdout=subprocess.PIPE,  # its end comes when the last process that has it has ended
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == -9
+    assert {one.status for one in run(folder, tmp_path / "out")} >= {"kept"}
+    assert content(tmp_path / "out") == content(built[0])
 
 
 # Choosing

@@ -6,7 +6,9 @@ OUT/build.json        what became of every video in the last run
 """
 
 import multiprocessing
+import os
 import shutil
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -184,7 +186,7 @@ def _here(arguments: Iterable[Arguments]) -> Iterator[Outcome]:
 
 def _in_processes(arguments: Iterable[Arguments], jobs: int) -> Iterator[Outcome]:
     context = multiprocessing.get_context("spawn")  # torch's threads survive no fork
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_set_up) as pool:
         running: dict[Future[Outcome], Arguments] = {
             pool.submit(build_video, *one): one for one in arguments
         }
@@ -203,11 +205,20 @@ def _outcome(future: Future[Outcome], name: str, path: Path) -> Outcome:
         return Outcome(name=name, path=str(path), status="failed", detail=detail)
 
 
-def _one_thread() -> None:
+def _set_up() -> None:
     """Videos run side by side: within one, more threads would only be in each other's way."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     blosc2.set_nthreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A pool's processes wait for work for ever where the build itself was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent
+    parent.join()
+    os._exit(1)
 
 
 def read_record(out: Path) -> Record | None:
