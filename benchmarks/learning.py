@@ -3,7 +3,7 @@
     python benchmarks/learning.py small --plot docs/learning.png
 
 Draws three Lottie cartoons of tests/data/lottie and stores them as clips, trains the network on
-them by training/small-l1.toml with the command of the trainer, and measures every checkpoint on
+them by training/small.toml with the command of the trainer, and measures every checkpoint on
 clips that were not trained on: two other drawings (other seeds: background, camera, moment) of each
 of the three, and six of a fourth cartoon. They are degraded as the recipe degrades, by other seeds.
 Then `export` and `evaluate`, whose report is in small/report.
@@ -39,7 +39,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "tests" / "training"))
 import drawings  # noqa: E402
 
-RECIPE = ROOT / "training" / "small-l1.toml"
+RECIPE = ROOT / "training" / "small.toml"
 CARTOONS = ("banner", "dalek", "starfish")
 OTHER = "bacon"
 """The cartoon that is not trained on."""
@@ -193,8 +193,8 @@ def plot(
     left.set(xlabel="minutes of training", ylabel="PSNR, dB", xlim=(0, None))
     left.legend(fontsize=8)
     steps = [line for line in journal.read(run) if line["event"] == "step"]
-    right.plot([one["iteration"] for one in steps], [one["losses"]["l1"] for one in steps])
-    right.set(xlabel="iteration", ylabel="L1 of the training samples", ylim=(0, None))
+    right.plot([one["iteration"] for one in steps], [one["losses"]["mse"] for one in steps])
+    right.set(xlabel="iteration", ylabel="MSE of the training samples", ylim=(0, None))
     figure.savefig(path, dpi=110)
 
 
@@ -206,7 +206,7 @@ def main() -> None:
     add = parser.add_argument
     add("folder", type=Path, help="where clips, run and report go")
     add("--minutes", type=float, default=15)
-    add("--clips", type=int, default=16, help="to train on, of each cartoon (default: 16)")
+    add("--clips", type=int, default=24, help="to train on, of each cartoon (default: 24)")
     add("--each", type=int, default=2, help="to test on, of each cartoon trained on (default: 2)")
     add("--plot", type=Path)
     add("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")

@@ -8,7 +8,7 @@ which an operator is learnt by training/lbo-l1.toml. That and the basic operator
 and the filter that fit best, are then compared with the degradation on a cartoon that is in no
 pair.
 
-Then three networks of training/small-l1.toml, alike but for `[degrade]`: `basic`; `basic` with its
+Then three networks of training/small.toml, alike but for `[degrade]`: `basic`; `basic` with its
 blur and filter set to those that fitted best; and `paper` with the operator. They have the same
 seeds and as many iterations, and are measured on clips that the known degradation has made four
 times smaller. Prints tables, and writes folder/operators.json.
@@ -112,8 +112,8 @@ def main() -> None:
     add = parser.add_argument
     add("folder", type=Path, help="where pairs, clips and runs go")
     add("--pairs", type=int, default=10, help="drawings of each cartoon, 4 pairs of each")
-    add("--operator", type=int, default=1500, help="iterations of the operator (default: 1500)")
-    add("--network", type=int, default=400, help="iterations of each network (default: 400)")
+    add("--operator", type=int, default=6000, help="iterations of the operator (default: 6000)")
+    add("--network", type=int, default=1500, help="iterations of each network (default: 1500)")
     add("--clips", type=int, default=12, help="to train the networks on, of each cartoon")
     add("--tests", type=int, default=8, help="clips to measure the networks on")
     add("--threads", type=int, default=os.cpu_count() or 1, help="of torch (default: all cores)")
@@ -133,7 +133,8 @@ def main() -> None:
             "data.patch": 64,
             "data.workers": 0,
             "optimizer.lr": 1e-3,
-            "optimizer.milestones": [args.operator // 2, args.operator * 3 // 4],
+            "optimizer.milestones": [args.operator * part // 10 for part in (5, 7, 8, 9)],
+            "losses.mse": 1.0,
             "train.iterations": args.operator,
             "train.batch": 8,
         },
@@ -167,7 +168,7 @@ def main() -> None:
         n = args.network
         rates: dict[str, object] = {"train.iterations": n, "optimizer.milestones": [n * 3 // 4]}
         root = {"data.root": folder / "clips"}
-        train("small-l1.toml", folder / name, rates | root | settings)
+        train("small.toml", folder / name, rates | root | settings)
         weights = checkpoint.weights(folder / name, "ema")
         made = learning.measure({key: value.numpy() for key, value in weights.items()}, clips)
         found[name] = learning.mean(made)
