@@ -23,7 +23,11 @@ STALE_SECONDS = 3600
 """A temporary file that old belongs to a process that was killed."""
 
 type Tensors = dict[str, np.ndarray]
+type Shapes = Mapping[str, tuple[int, ...]]
 type Log = Callable[[str], object]
+
+ABLATION = "recurrent_cell.body.0.conv1.weight"
+"""A tensor that only the network with one scale has (`vsanimesr.training.networks`)."""
 
 
 def load(model: str, log: Log | None = None) -> Tensors:
@@ -88,20 +92,23 @@ def cache() -> Path:
     return Path(chosen or platformdirs.user_cache_dir("vsanimesr", appauthor=False)).absolute()
 
 
-def read(path: Path) -> Tensors:
+def read(path: Path, check: Callable[[Shapes], None] | None = None) -> Tensors:
     """Read a file of this network's weights. No code from it is run.
 
     Args:
         path: `.safetensors`, or `.pth` as `pth.read` takes it; numbers of 16, 32 or 64 bits.
+        check: Raises WeightsError where names and shapes are not the ones wanted; by default, those
+            of `models.parameter_shapes` are.
 
     Returns:
-        The float32 tensors of `models.parameter_shapes`, all finite.
+        The float32 tensors, all finite.
 
     Raises:
         WeightsError: Missing, damaged, unsafe, made for another network, or not finite.
     """
     try:
-        tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pth(path)
+        reader = _read_safetensors if path.suffix == ".safetensors" else pth.read
+        tensors = reader(path, check or _check)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error})") from error
     for name, array in tensors.items():
@@ -119,27 +126,12 @@ def digest(tensors: Mapping[str, np.ndarray]) -> str:
     return sha256.hexdigest()
 
 
-def _read_pth(path: Path) -> Tensors:
-    return pth.read(path, _check)
+def compare(shapes: Shapes, wanted: Shapes) -> None:
+    """Check names and shapes of a file's tensors.
 
-
-def _read_safetensors(path: Path) -> Tensors:
-    try:
-        stored = dict(safetensors.deserialize(path.read_bytes()))
-    except safetensors.SafetensorError as error:
-        raise WeightsError(f"{path}: damaged ({error}); get it again") from error
-    try:
-        _check({name: tuple(tensor["shape"]) for name, tensor in stored.items()})
-        return {
-            name: pth.floats(tensor["data"], tensor["dtype"]).reshape(tensor["shape"])
-            for name, tensor in stored.items()
-        }
-    except WeightsError as error:
-        raise WeightsError(f"{path}: {error}") from error
-
-
-def _check(shapes: Mapping[str, tuple[int, ...]]) -> None:
-    wanted = parameter_shapes()
+    Raises:
+        WeightsError: They are others; names the first three differences.
+    """
     differences: list[str] = []
     for name, shape in wanted.items():
         if name not in shapes:
@@ -150,6 +142,30 @@ def _check(shapes: Mapping[str, tuple[int, ...]]) -> None:
     if differences:
         more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
         raise WeightsError(f"made for another network: {', '.join(differences[:3])}{more}")
+
+
+def _read_safetensors(path: Path, check: Callable[[Shapes], None]) -> Tensors:
+    try:
+        stored = dict(safetensors.deserialize(path.read_bytes()))
+    except safetensors.SafetensorError as error:
+        raise WeightsError(f"{path}: damaged ({error}); get it again") from error
+    try:
+        check({name: tuple(tensor["shape"]) for name, tensor in stored.items()})
+        return {
+            name: pth.floats(tensor["data"], tensor["dtype"]).reshape(tensor["shape"])
+            for name, tensor in stored.items()
+        }
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
+
+
+def _check(shapes: Shapes) -> None:
+    if ABLATION in shapes:
+        raise WeightsError(
+            "made for another network: the single-scale one, an ablation of training that the "
+            "filter does not run; `python -m vsanimesr.training evaluate` does"
+        )
+    compare(shapes, parameter_shapes())
 
 
 def _released(release: Release, log: Log | None) -> tuple[Path, Tensors]:

@@ -11,9 +11,11 @@ from safetensors.numpy import save_file
 
 from vsanimesr import weights
 from vsanimesr.errors import TrainingError, WeightsError
-from vsanimesr.training import checkpoint, export_command, pictures
+from vsanimesr.training import checkpoint, export_command, loop, networks, pictures, recipe, stages
+from vsanimesr.training.evaluate import peers
 from vsanimesr.training.export import export
 from vsanimesr.training.lbo import Lbo
+from vsanimesr.training.samples import Sample
 
 
 def tensors(arrays, scale=1.0):
@@ -89,6 +91,54 @@ def test_an_operator_can_be_exported_too(tmp_path):
     again = Lbo.load(tmp_path / "lbo.safetensors")
     for name, value in lbo.state_dict().items():
         assert torch.equal(again.state_dict()[name], value)
+
+
+class Small(torch.utils.data.Dataset):
+    def __getitem__(self, number):
+        wanted = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+        return Sample(wanted[..., ::4, ::4].float() / 255, wanted)
+
+
+def test_the_ablation_is_exported_for_evaluation_and_refused_by_the_filter(tmp_path):
+    run, target = tmp_path / "run", tmp_path / "single.safetensors"
+    torch.manual_seed(7)
+    network = networks.generator("single")
+    loop.train(
+        stages.processes("cpu"),
+        network,
+        Small(),
+        run,
+        settings=recipe.Train(iterations=2, batch=1, ema=0.5, tensorboard=False),
+        losses=recipe.Losses(),
+        optimizer=recipe.Optimizer(lr=1e-3),
+        record={},
+    )
+    facts = export(run, target, raw=True)
+    assert metadata(target) == facts
+    assert (facts["network"], facts["iteration"]) == ("single-scale", "2")
+    with pytest.raises(WeightsError, match=r"single-scale one, an ablation .* filter does not run"):
+        weights.load(str(target))
+
+    peer = peers.load(str(target), torch.device("cpu"))
+    clip = torch.rand(1, 4, 3, 16, 12)
+    with torch.no_grad():
+        wanted = network(clip)[0]
+        again = networks.from_weights(networks.load(str(target)))(clip)[0]
+    assert torch.equal(again, wanted)
+    torch.testing.assert_close(torch.stack([*peer.upscale(clip[0])]), wanted)  # in another layout
+    assert peer.name == "single"
+    assert peer.parameters == networks.count([network]) == 1_495_351
+    weighed = [value for value in network.parameters() if value.ndim == 4]
+    assert peer.macs(16, 12) == 16 * 12 * sum(value.numel() for value in weighed)
+
+    export(run, target)  # the running average
+    average = networks.load(str(target))
+    assert average.keys() == network.state_dict().keys()
+    assert any(not np.array_equal(average[n], v.numpy()) for n, v in network.state_dict().items())
+    some = dict(list(network.state_dict().items())[:-1])
+    torch.save({"params": some}, tmp_path / "some.pth")
+    with pytest.raises(WeightsError, match=r"another network: no recurrent_cell\.fusion\.2\.bias$"):
+        export(tmp_path / "some.pth", target)
 
 
 def test_what_is_wrong_leaves_the_old_file(run, tmp_path, fixed_weights, monkeypatch):

@@ -1,4 +1,4 @@
-"""From a checkpoint to a file that the filter, or the degradation of the next stage, takes."""
+"""From a checkpoint to a file that the filter, `evaluate` or the next stage's degradation takes."""
 
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vsanimesr import __version__, weights
 from vsanimesr.errors import TrainingError
-from vsanimesr.training import checkpoint, pictures
+from vsanimesr.training import checkpoint, networks, pictures
 from vsanimesr.training.lbo import Lbo
 
 
@@ -22,8 +22,9 @@ def export(
 ) -> dict[str, str]:
     """Write a generator's weights as safetensors with the released names, whole or not at all.
 
-    The file is read back by what will read it later, `weights.load` for the network and `Lbo.load`
-    for a learnable basic operator, before it gets its name.
+    The file is read back by what will read it later, `networks.load` for the network and `Lbo.load`
+    for a learnable basic operator, before it gets its name. Weights of the ablation with one scale
+    are for `evaluate`; their metadata say so, as the filter does when it refuses them.
 
     Args:
         source: A run, of which the newest checkpoint is taken; a checkpoint; or a `.pth` or
@@ -59,6 +60,8 @@ def export(
         "commit": commit(),
         "weights": weights.digest(tensors),
     }
+    if networks.scales_of(tensors) == "single":
+        facts["network"] = "single-scale"
     for key in ("iteration", "recipe"):
         if key in state:
             facts[key] = str(state[key])
@@ -69,7 +72,7 @@ def export(
         if any(name.startswith("main.") for name in tensors):
             Lbo.load(tried)
         else:
-            weights.load(str(tried))
+            networks.load(str(tried))
     pictures.write_bytes(target, content)
     return facts
 

@@ -1,17 +1,19 @@
 """What is trained beside the released network: the discriminators, and the ablation's network."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import cast
+from typing import Literal, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.utils.checkpoint import checkpoint
 
-from vsanimesr.models import BLOCKS, FEATURES, IMAGE, SCALE, WINDOW
+from vsanimesr import weights
+from vsanimesr.models import BLOCKS, FEATURES, IMAGE, RELEASES, SCALE, WINDOW
 from vsanimesr.network import SLOPE, Network, ResidualBlock
 
 CHANNELS = (3, 64, 128, 256, 512)
@@ -22,6 +24,9 @@ SINGLE_BLOCKS = sum(BLOCKS.values()) + 4
 """Residual blocks of the network with one scale."""
 SINGLE_HIDDEN = 247
 """Channels between its two last convolutions."""
+
+type Scales = Literal["multi", "single"]
+"""The released network, or that of the ablation."""
 
 
 class MultiScaleDiscriminator(nn.Module):
@@ -77,7 +82,9 @@ class SingleScaleCell(nn.Module):
 
     def forward(self, window: Tensor, feedback: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """As the cell of the released network: the residual image and the raw next state."""
-        out = self.fusion(self.body(self.conv_first(torch.cat((window, feedback, state), dim=1))))
+        dtype = cast(nn.Conv2d, self.conv_first[0]).weight.dtype
+        inputs = torch.cat([x.to(dtype) for x in (window, feedback, state)], dim=1)
+        out = self.fusion(self.body(self.conv_first(inputs)))
         return out[:, :IMAGE], out[:, IMAGE:]
 
     def enlarge(self, frame: Tensor) -> Tensor:
@@ -86,15 +93,45 @@ class SingleScaleCell(nn.Module):
         return F.pixel_unshuffle(large, SCALE)
 
 
-def generator(scales: str) -> Network:
-    """The network to be trained, with random weights.
-
-    Args:
-        scales: "multi" for the released network, "single" for that of the ablation.
-    """
+def generator(scales: Scales) -> Network:
+    """The network to be trained, with random weights."""
     network = Network()
     if scales == "single":
         network.add_module("recurrent_cell", SingleScaleCell())
+    return network
+
+
+def scales_of(names: Container[str]) -> Scales:
+    """Which of the two networks a state dict is of, by the names of its tensors."""
+    return "single" if weights.ABLATION in names else "multi"
+
+
+def load(model: str) -> weights.Tensors:
+    """The tensors of a model, as `weights.load` gives them, or of a file of the ablation's network.
+
+    Args:
+        model: `v1`, `v2`, or the path of a `.pth` or `.safetensors` file.
+
+    Raises:
+        WeightsError: As by `weights.load`.
+    """
+    if model in RELEASES:
+        return weights.load(model)
+    return weights.read(weights.locate(model), _check)
+
+
+def from_weights(tensors: Mapping[str, np.ndarray]) -> Network:
+    """The network that these tensors are of, in float32 on the CPU.
+
+    Args:
+        tensors: As `load` gives them.
+    """
+    if scales_of(tensors) == "multi":
+        return Network.from_weights(tensors)
+    with torch.device("meta"):
+        network = generator("single")
+    copies = {name: torch.from_numpy(np.array(array)) for name, array in tensors.items()}
+    network.load_state_dict(copies, assign=True)
     return network
 
 
@@ -116,6 +153,12 @@ def train_steps(network: Network, *, checkpointing: bool, compiled: bool) -> Non
 def count(modules: Sequence[nn.Module]) -> int:
     """How many numbers are trained."""
     return sum(value.numel() for module in modules for value in module.parameters())
+
+
+def _check(shapes: weights.Shapes) -> None:
+    with torch.device("meta"):
+        wanted = generator(scales_of(shapes)).state_dict()
+    weights.compare(shapes, {name: tuple(value.shape) for name, value in wanted.items()})
 
 
 def _patch_gan() -> nn.Sequential:

@@ -4,6 +4,7 @@ import hashlib
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -17,8 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vsanimesr import weights, wheel
 from vsanimesr.errors import TrainingError, WeightsError
 from vsanimesr.models import FEATURES, IMAGE, RELEASES, SCALE, WINDOW
-from vsanimesr.network import Network
-from vsanimesr.training import pictures, stream
+from vsanimesr.training import networks, pictures, stream
 from vsanimesr.training.evaluate.ncnn_weights import read_compact
 from vsanimesr.training.stream import Upscale
 
@@ -114,15 +114,16 @@ def milliseconds(peer: Peer, width: int, height: int, frames: int = 5) -> float:
 
 
 def _recurrent(name: str, model: str, device: torch.device) -> Peer:
-    tensors = weights.load(model)
+    tensors = networks.load(model)
     parameters = sum(tensor.size for tensor in tensors.values())
     upscale = stream.recurrent(tensors, device)
-    return Peer(name=name, upscale=upscale, parameters=parameters, macs=_network_macs)
+    macs = partial(_network_macs, networks.scales_of(tensors))
+    return Peer(name=name, upscale=upscale, parameters=parameters, macs=macs)
 
 
-def _network_macs(width: int, height: int) -> int:
+def _network_macs(scales: networks.Scales, width: int, height: int) -> int:
     with torch.device("meta"):
-        cell = Network().recurrent_cell
+        cell = networks.generator(scales).recurrent_cell
         shape = (1, WINDOW + IMAGE + FEATURES, height, width)
         parts = torch.zeros(shape).split((WINDOW, IMAGE, FEATURES), dim=1)
     return _macs(lambda: cell(*parts))
