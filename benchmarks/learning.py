@@ -10,7 +10,15 @@ Then `export` and `evaluate`, whose report is in small/report.
 
 The curve has the PSNR of the running average of the weights, which is what `export` takes, over the
 minutes that the journal gives. Measuring is not among them. A run that is stopped by the clock
-counts with its last checkpoint.
+counts with its last checkpoint. The released weights stand beside it as an upper line: they have
+seen hundreds of GPU hours.
+
+On a GPU, with more of everything:
+
+    python benchmarks/learning.py large --device cuda --minutes 20 --plot large.png --set KEY=VALUE
+
+with KEY=VALUE for train.iterations, train.batch, data.patch, data.workers and
+optimizer.milestones of training/small.toml.
 """
 
 # pyright: reportMissingImports=none, reportPrivateUsage=none
@@ -30,6 +38,8 @@ import torch
 import torch.nn.functional as F
 from matplotlib import pyplot
 
+from vsanimesr import weights
+from vsanimesr.models import RELEASES
 from vsanimesr.training import checkpoint, journal, pictures, stream
 from vsanimesr.training.clips import ClipStore
 from vsanimesr.training.degrade import Degrader, Recipe
@@ -52,6 +62,8 @@ FRAMES = 20
 TEST_FRAMES = 10
 SEED = 1000
 """Of the first drawing to test with; those to train with begin at 0."""
+SHOWN, SHOWN_FRAME = ("bacon-1001", "starfish-1000", "banner-1002"), 6
+"""What the picture beside the plot shows."""
 
 type Clips = dict[str, tuple[torch.Tensor, torch.Tensor]]
 """Degraded (t, 3, h, w) and crisp (t, 3, 4h, 4w), by name."""
@@ -128,10 +140,10 @@ def command(*words: object) -> None:
     subprocess.run(line, check=True)
 
 
-def train(run: Path, root: Path, minutes: float, overrides: Sequence[str]) -> None:
+def train(run: Path, root: Path, minutes: float, device: str, overrides: Sequence[str]) -> None:
     """Train by the recipe until it is done or the clock has run out."""
     line = [sys.executable, "-m", "vsanimesr.training", "train", str(RECIPE), str(run)]
-    line += ["--device", "cpu", "--set", f"data.root={root}"]
+    line += ["--device", device, "--set", f"data.root={root}"]
     for one in overrides:
         line += ["--set", one]
     print("$ python", *line[1:], flush=True)
@@ -153,9 +165,9 @@ def curve(run: Path, clips: Clips) -> list[tuple[int, float, dict[str, float]]]:
     saved = {line["iteration"]: line["time"] for line in lines if line["event"] == "save"}
     found: list[tuple[int, float, dict[str, float]]] = []
     for path in checkpoint.stored(run):
-        weights = checkpoint.load(path)[checkpoint.EMA]
+        average = checkpoint.load(path)[checkpoint.EMA]
         done = int(path.stem)
-        scores = measure({name: value.numpy() for name, value in weights.items()}, clips)
+        scores = measure({name: value.numpy() for name, value in average.items()}, clips)
         found.append((done, (saved[done] - begin) / 60, scores))
         print(f"{done} iterations, {found[-1][1]:.1f} minutes: {mean(scores):.2f} dB", flush=True)
     return found
@@ -174,7 +186,7 @@ def group(scores: dict[str, float], cartoons: Sequence[str]) -> float:
 def plot(
     path: Path,
     found: list[tuple[int, float, dict[str, float]]],
-    base: dict[str, float],
+    others: dict[str, dict[str, float]],
     run: Path,
 ) -> None:
     """PSNR over minutes, and the loss over iterations."""
@@ -188,14 +200,29 @@ def plot(
     for label, names, colour in groups:
         reached = [group(scores, names) for _, _, scores in found]
         left.plot(minutes, reached, color=colour, marker=".", label=label)
-        flat = group(base, names)
-        left.axhline(flat, color=colour, linestyle="--", linewidth=1, label="the same, bicubic")
+        for other, style in zip(others, ("--", ":", "-."), strict=True):
+            height = group(others[other], names)
+            left.axhline(height, color=colour, linestyle=style, linewidth=1)
+            left.annotate(other, (0, height), (2, 2), textcoords="offset points", fontsize=7)
     left.set(xlabel="minutes of training", ylabel="PSNR, dB", xlim=(0, None))
-    left.legend(fontsize=8)
+    left.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.16), frameon=False)
     steps = [line for line in journal.read(run) if line["event"] == "step"]
     right.plot([one["iteration"] for one in steps], [one["losses"]["mse"] for one in steps])
     right.set(xlabel="iteration", ylabel="MSE of the training samples", ylim=(0, None))
     figure.savefig(path, dpi=110)
+
+
+def show(path: Path, clips: Clips, tensors: dict[str, np.ndarray]) -> None:
+    """One frame of some clips: the source by nearest neighbour, bicubic, trained, crisp."""
+    rows: list[torch.Tensor] = []
+    for name in SHOWN:
+        poor, crisp = clips[name]
+        made = list(stream.recurrent(tensors)(poor))
+        frame = poor[SHOWN_FRAME : SHOWN_FRAME + 1]
+        near = F.interpolate(frame, scale_factor=4, mode="nearest")
+        row = (near[0], bicubic(frame)[0], made[SHOWN_FRAME], crisp[SHOWN_FRAME])
+        rows.append(torch.cat(row, dim=2))
+    pictures.write_png(path, stream.rounded(torch.cat(rows, dim=1)))
 
 
 def main() -> None:
@@ -209,6 +236,7 @@ def main() -> None:
     add("--clips", type=int, default=24, help="to train on, of each cartoon (default: 24)")
     add("--each", type=int, default=2, help="to test on, of each cartoon trained on (default: 2)")
     add("--plot", type=Path)
+    add("--device", default="cpu", help="to train on: cpu (default) or cuda")
     add("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     add("--threads", type=int, default=os.cpu_count() or 1, help="of torch (default: all cores)")
     args = parser.parse_args()
@@ -218,32 +246,47 @@ def main() -> None:
     begin = time.perf_counter()
     draw(folder / "clips", args.clips)
     print(f"drawn in {time.perf_counter() - begin:.0f} s; load {os.getloadavg()[0]:.1f}")
-    train(run, folder / "clips", args.minutes, args.overrides)
+    train(run, folder / "clips", args.minutes, args.device, args.overrides)
     print(f"load {os.getloadavg()[0]:.1f}")
 
     clips = held_out(Recipe(ops="basic"), args.each)
-    base = {name: psnr(bicubic(poor), crisp) for name, (poor, crisp) in clips.items()}
+    others = {
+        "bicubic": {name: psnr(bicubic(poor), crisp) for name, (poor, crisp) in clips.items()}
+    }
+    others |= {name: measure(weights.load(name), clips) for name in RELEASES}
     found = curve(run, clips)
     best = found[-1][2]
     for cartoon in (*CARTOONS, OTHER, ""):
-        values = mean(base, cartoon), mean(best, cartoon)
-        print(f"| {cartoon or 'all'} | {values[0]:.2f} | {values[1]:.2f} |")
+        values = (mean(scores, cartoon) for scores in (*others.values(), best))
+        print(f"| {cartoon or 'all'} | {' | '.join(f'{value:.2f}' for value in values)} |")
     record = {
         "minutes": found[-1][1],
         "iterations": found[-1][0],
-        "bicubic": base,
+        "others": others,
         "trained": best,
         "curve": [(done, minutes, mean(scores)) for done, minutes, scores in found],
     }
     pictures.write_bytes(folder / "learning.json", msgspec.json.encode(record))
     if args.plot:
-        plot(args.plot, found, base, run)
+        plot(args.plot, found, others, run)
+        average = checkpoint.weights(run, "ema")
+        shown = args.plot.with_name(f"{args.plot.stem}_frames.png")
+        show(shown, clips, {name: value.numpy() for name, value in average.items()})
 
     write(clips, folder / "test")
-    weights = folder / "small.safetensors"
-    command("export", run, weights)
+    exported = folder / "small.safetensors"
+    command("export", run, exported)
     lr, gt = ([folder / "test" / kind / name for name in clips] for kind in ("lr", "gt"))
-    networks = ["--networks", "bicubic", weights, "--timing", "64x64", "--timing-frames", 1]
+    networks = [
+        "--networks",
+        "bicubic",
+        *RELEASES,
+        exported,
+        "--timing",
+        "64x64",
+        "--timing-frames",
+        1,
+    ]
     command("evaluate", *lr, "--originals", *gt, *networks, "--out", folder / "report")
 
 

@@ -104,6 +104,57 @@ def train(recipe: str, run: Path, settings: dict[str, object]) -> None:
     subprocess.run(line, check=True)
 
 
+def learn(folder: Path, iterations: int) -> Lbo:
+    """Learn the operator from the pairs of `folder`."""
+    train(
+        "lbo-l1.toml",
+        folder / "lbo",
+        {
+            "data.roots": f'["{folder / "pairs"}"]',
+            "data.patch": 64,
+            "data.workers": 0,
+            "optimizer.lr": 1e-3,
+            "optimizer.milestones": [iterations * part // 10 for part in (5, 7, 8, 9)],
+            "losses.mse": 1.0,  # as the released code
+            "train.iterations": iterations,
+            "train.batch": 8,
+        },
+    )
+    operator = Lbo()
+    operator.load_state_dict(checkpoint.weights(folder / "lbo"))
+    return operator
+
+
+def networks(
+    folder: Path, tests: list[Tensor], sigma: float, mode: str, count: int, iterations: int
+) -> dict[str, float]:
+    """Train the three networks on `count` drawings of each cartoon; PSNR, and that of bicubic."""
+    learning.draw(folder / "clips", count)
+    modes = {f: float(f == mode) for f in FILTERS}
+    fitted = FITTED.format(sigma=f"{sigma:.1f}", halve=HALVE.format(**modes))
+    recipes = {
+        "basic": {"degrade.ops": "basic"},
+        "fitted": {"degrade.ops": fitted},
+        "operator": {"degrade.ops": "paper", "data.lbos": f'["{folder / "lbo"}"]'},
+    }
+    clips: learning.Clips = {
+        str(k): (rounded(degrade(rounded(degrade(crisp)))), crisp) for k, crisp in enumerate(tests)
+    }
+    bases = [learning.psnr(learning.bicubic(poor), crisp) for poor, crisp in clips.values()]
+    found = {"bicubic": float(np.mean(bases))}
+    common: dict[str, object] = {
+        "train.iterations": iterations,
+        "optimizer.milestones": [iterations * 3 // 4],
+        "data.root": folder / "clips",
+    }
+    for name, settings in recipes.items():
+        train("small.toml", folder / name, common | settings)
+        weights = checkpoint.weights(folder / name, "ema")
+        made = learning.measure({key: value.numpy() for key, value in weights.items()}, clips)
+        found[name] = learning.mean(made)
+    return found
+
+
 def main() -> None:
     """Learn the operator, compare; train the networks, compare."""
     parser = argparse.ArgumentParser(
@@ -113,7 +164,7 @@ def main() -> None:
     add("folder", type=Path, help="where pairs, clips and runs go")
     add("--pairs", type=int, default=10, help="drawings of each cartoon, 4 pairs of each")
     add("--operator", type=int, default=6000, help="iterations of the operator (default: 6000)")
-    add("--network", type=int, default=1500, help="iterations of each network (default: 1500)")
+    add("--network", type=int, default=1500, help="of each network (default: 1500; 0: none)")
     add("--clips", type=int, default=12, help="to train the networks on, of each cartoon")
     add("--tests", type=int, default=8, help="clips to measure the networks on")
     add("--threads", type=int, default=os.cpu_count() or 1, help="of torch (default: all cores)")
@@ -125,54 +176,19 @@ def main() -> None:
     seen = pairs(folder / "pairs", args.pairs)
     scores = {(s, f): nearness(basic(seen, s, f), seen) for s in SIGMAS for f in FILTERS}
     sigma, mode = max(scores, key=lambda key: scores[key])
-    train(
-        "lbo-l1.toml",
-        folder / "lbo",
-        {
-            "data.roots": f'["{folder / "pairs"}"]',
-            "data.patch": 64,
-            "data.workers": 0,
-            "optimizer.lr": 1e-3,
-            "optimizer.milestones": [args.operator * part // 10 for part in (5, 7, 8, 9)],
-            "losses.mse": 1.0,
-            "train.iterations": args.operator,
-            "train.batch": 8,
-        },
-    )
-    operator = Lbo()
-    operator.load_state_dict(checkpoint.weights(folder / "lbo"))
-    others = [clip for _, clip in islice(learning.crisp_clips(learning.OTHER, 7), args.tests)]
-    other = torch.cat([clip[:1] for clip in others])
+    operator = learn(folder, args.operator)
+    clips = [clip for _, clip in islice(learning.crisp_clips(learning.OTHER, 7), args.tests)]
+    other = torch.cat([clip[:1] for clip in clips])
     with torch.no_grad():
         near = {
             "bicubic halving alone": nearness(DownscaleDraw(2, "bicubic")(other), other),
             f"basic, sigma {sigma:.1f} and {mode}": nearness(basic(other, sigma, mode), other),
             "learnt operator": nearness(operator(other), other),
         }
-    for name, value in near.items():
-        print(f"| {name} | {value:.2f} |", flush=True)
-
-    learning.draw(folder / "clips", args.clips)
-    modes = {f: float(f == mode) for f in FILTERS}
-    recipes = {
-        "basic": {"degrade.ops": "basic"},
-        "fitted": {"degrade.ops": FITTED.format(sigma=f"{sigma:.1f}", halve=HALVE.format(**modes))},
-        "operator": {"degrade.ops": "paper", "data.lbos": f'["{folder / "lbo"}"]'},
-    }
-    clips: learning.Clips = {
-        str(k): (rounded(degrade(rounded(degrade(crisp)))), crisp) for k, crisp in enumerate(others)
-    }
-    bases = [learning.psnr(learning.bicubic(poor), crisp) for poor, crisp in clips.values()]
-    found = {"bicubic": float(np.mean(bases))}
-    for name, settings in recipes.items():
-        n = args.network
-        rates: dict[str, object] = {"train.iterations": n, "optimizer.milestones": [n * 3 // 4]}
-        root = {"data.root": folder / "clips"}
-        train("small.toml", folder / name, rates | root | settings)
-        weights = checkpoint.weights(folder / name, "ema")
-        made = learning.measure({key: value.numpy() for key, value in weights.items()}, clips)
-        found[name] = learning.mean(made)
-    for name, value in found.items():
+    found: dict[str, float] = {}
+    if args.network:
+        found = networks(folder, clips, sigma, mode, args.clips, args.network)
+    for name, value in (near | found).items():
         print(f"| {name} | {value:.2f} |")
     record = {"sigma": sigma, "mode": mode, "nearness": near, "psnr": found}
     pictures.write_bytes(folder / "operators.json", msgspec.json.encode(record))
