@@ -1,6 +1,7 @@
 import copy
 import json
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -9,11 +10,17 @@ import torch.nn.functional as F
 from torch.utils.data import Dataset
 
 from vsanimesr.errors import TrainingError
-from vsanimesr.training import checkpoint, cli, journal, loop, pictures, recipe, stages
-from vsanimesr.training.clips import ClipStore
+from vsanimesr.training import checkpoint, cli, journal, legacy, loop, pictures, recipe, stages
+from vsanimesr.training.blur import Blur
+from vsanimesr.training.clips import ClipStore, PatchDataset
+from vsanimesr.training.codec import H264
+from vsanimesr.training.degrade import Degrader, Recipe, draw
+from vsanimesr.training.downscale import Downscale
 from vsanimesr.training.lbo import Lbo
 from vsanimesr.training.losses import sharpen
-from vsanimesr.training.samples import ClipSamples, Numbers, PairSamples, Sample
+from vsanimesr.training.noise import Noise
+from vsanimesr.training.on_device import CrispSamples, OnDevice, ahead
+from vsanimesr.training.samples import ClipSamples, Numbers, PairSamples, Sample, load, seed_of
 
 GAN = recipe.Losses(gan=recipe.Gan(scales=1))
 
@@ -388,16 +395,91 @@ def test_from_pairs_to_an_operator_to_the_network(pairs, store, tmp_path, capsys
     assert "train.prec: unknown key, wanted one of batch, check" in capsys.readouterr().err
 
 
+def test_what_the_device_degrades_is_what_workers_would_have(store):
+    ops = (Blur(), Noise(), Downscale(), Downscale(), legacy.Comb(), legacy.Ringing())
+    ops += (legacy.DotCrawl(), legacy.ChromaBleed(), legacy.LineJitter())
+    ops += (legacy.Mpeg2(probability=0.5), H264(probability=0.5))
+    degrade = Recipe(ops=ops)
+    torch.manual_seed(3)
+    lbos = [Lbo().requires_grad_(False) for _ in range(2)]
+    patches = PatchDataset(ClipStore(store), frames=3, patch=48, seed=2)
+    numbers = Numbers(1, 5, batch=3, process=0, processes=1)
+    drawn = [draw(degrade, seed_of(4, number), lbos=2) for one in numbers for number in one]
+    assert {one.lbo for one in drawn if one.steps[3].mode == "lbo"} == {0, 1}
+    for place in range(len(ops)):
+        assert any(one.steps[place] for one in drawn)
+
+    there = ClipSamples(patches, Degrader(degrade, lbos=lbos, workers=1), seed=4)
+    here = OnDevice(Degrader(degrade, lbos=lbos, workers=2), torch.device("cpu"))
+    crisp = load(CrispSamples(patches, seed=4), numbers, workers=0, pin=False)
+    wanted = load(there, numbers, workers=0, pin=False)
+    for one, other in zip(ahead(crisp, here), wanted, strict=True):
+        assert torch.equal(one.given, other.given)
+        assert torch.equal(one.wanted, other.wanted)
+        assert one.wanted.dtype == torch.uint8
+
+
+def test_one_batch_is_prepared_ahead():
+    begun = [threading.Event() for _ in range(4)]
+
+    def prepare(number):
+        begun[number].set()
+        if number == 3:
+            raise TrainingError("no more")
+        return Sample(torch.tensor(number), torch.tensor(threading.get_ident()))
+
+    batches = ahead(iter(range(4)), prepare)
+    assert not begun[0].is_set()
+    for number in range(3):
+        given, thread = next(batches)
+        assert given == number
+        assert thread != threading.get_ident()
+        assert begun[number + 1].wait(20)  # nobody has asked for it
+        assert not any(event.is_set() for event in begun[number + 2 :])
+    with pytest.raises(TrainingError, match="no more"):
+        next(batches)
+
+
+def test_a_run_that_degrades_on_the_device_goes_on_bit_for_bit(store, tmp_path, capsys):
+    torch.manual_seed(0)
+    Lbo().save(tmp_path / "lbo.safetensors")
+    path = tmp_path / "network.toml"
+    path.write_text(NETWORK.format(root=store, lbo=tmp_path, workers=0))
+
+    def run(name, iterations, place="device"):
+        options = (f"train.iterations={iterations}", "train.log_every=1")
+        words = [f"--set={one}" for one in (*options, f"data.degrade_on={place}")]
+        return cli.main(["train", str(path), str(tmp_path / name), "--device=cpu", *words])
+
+    assert run("whole", 3) == run("parts", 1) == run("parts", 3) == 0
+    assert run("elsewhere", 3, "workers") == 0
+    whole = checkpoint.latest(tmp_path / "whole")
+    parts, elsewhere = (checkpoint.latest(tmp_path / name) for name in ("parts", "elsewhere"))
+    for key in list(whole):
+        assert same(whole[key], parts[key]), key
+        assert same(whole[key], elsewhere[key]) == (key != "recipe"), key
+    losses = {
+        name: [line["losses"] for line in steps(tmp_path / name)] for name in ("whole", "parts")
+    }
+    assert losses["whole"] == losses["parts"]
+    capsys.readouterr()
+    assert run("parts", 4, "workers") == 1  # a GPU would draw other noise
+    assert "data.degrade_on = 'workers', not 'device'" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_workers_do_not_change_what_is_trained(store, tmp_path):
     torch.manual_seed(0)
     Lbo().save(tmp_path / "lbo.safetensors")
-    for workers in (0, 2):
-        path = tmp_path / f"{workers}.toml"
+    found = []
+    for workers, place in ((0, "workers"), (2, "workers"), (2, "device")):
+        path, run = tmp_path / "recipe.toml", tmp_path / f"{workers}-{place}"
         path.write_text(NETWORK.format(root=store, lbo=tmp_path, workers=workers))
-        assert cli.main(["train", str(path), str(tmp_path / str(workers)), "--device", "cpu"]) == 0
-    none, two = (checkpoint.latest(tmp_path / name) for name in ("0", "2"))
-    assert same(none["params"], two["params"])
+        words = ["--device", "cpu", "--set", f"data.degrade_on={place}"]
+        assert cli.main(["train", str(path), str(run), *words]) == 0
+        found.append(checkpoint.latest(run)["params"])
+    assert same(found[0], found[1])
+    assert same(found[0], found[2])
 
 
 @pytest.mark.slow

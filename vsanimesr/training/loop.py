@@ -4,7 +4,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -29,6 +29,7 @@ from vsanimesr.training.losses import (
     sharpen,
 )
 from vsanimesr.training.networks import MultiScaleDiscriminator, train_steps
+from vsanimesr.training.on_device import ahead
 from vsanimesr.training.samples import Numbers, Sample, load
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -53,16 +54,17 @@ FREE = (
 log = logging.getLogger("vsanimesr")
 
 
-def train(
+def train[T](
     fabric: Fabric,
     generator: Network | nn.Module,
-    samples: Dataset[Sample],
+    samples: Dataset[T],
     run: Path,
     *,
     settings: recipe.Train,
     losses: recipe.Losses,
     optimizer: recipe.Optimizer,
     perceptual: Perceptual | None = None,
+    prepare: Callable[[T], Sample] | None = None,
     workers: int = 0,
     record: config.Table,
 ) -> None:
@@ -72,12 +74,13 @@ def train(
         fabric: Launched; its device, and its processes.
         generator: From `Sample.given` to `Sample.wanted`, with its first weights: the same in all
             processes. Trained in place.
-        samples: By number.
+        samples: By number: `Sample`s, or what `prepare` makes them of.
         run: Folder of the run. If it has checkpoints, the run goes on from the newest.
         settings: How long and how.
         losses: What is minimised, by weights.
         optimizer: Adam's options.
         perceptual: The perceptual loss, where `losses` wants one.
+        prepare: What is left to do with a batch of `samples`, one ahead on a thread of its own.
         workers: Processes that read samples ahead, of each process that trains.
         record: The whole recipe, for the checkpoints and the journal.
 
@@ -133,7 +136,8 @@ def train(
         process=fabric.global_rank,
         processes=processes,
     )
-    batches = load(samples, numbers, workers=workers, pin=device.type == "cuda")
+    loaded = load(samples, numbers, workers=workers, pin=device.type == "cuda")
+    batches = ahead(loaded, prepare) if prepare else cast(Iterator[Sample], loaded)
     if state:
         random = state["random"]
         checkpoint.restore_random(random[fabric.global_rank % len(random)], device)
@@ -273,7 +277,7 @@ def _finite(
         path = run / f"not_finite_{iteration:08d}_{samples[0]}.pt"
         path.parent.mkdir(parents=True, exist_ok=True)
         found = {"iteration": iteration, "samples": samples, "losses": named}
-        torch.save({**found, "given": batch.given, "wanted": batch.wanted}, path)
+        torch.save({**found, "given": batch.given.cpu(), "wanted": batch.wanted.cpu()}, path)
         raise TrainingError(
             f"iteration {iteration}: losses {named}, wanted finite ones; the batch is in {path}. "
             "The checkpoints are good: look at the batch, then go on with a lower learning rate "

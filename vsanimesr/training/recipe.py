@@ -44,6 +44,9 @@ class Clips(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     lbo_weights: Which = "params"
     workers: Natural = 4
     """Processes that read and degrade; 0: the training process itself does."""
+    degrade_on: Literal["workers", "device"] = "workers"
+    """`device`: workers only read, the training process degrades whole batches where it trains,
+    and compresses them on the CPU. The same samples on a CPU, other noise on a GPU."""
 
     def __post_init__(self) -> None:
         _multiple("patch", self.patch, SCALE * ALIGNMENT)

@@ -37,6 +37,11 @@ class Patches(Protocol):
         ...
 
 
+def seed_of(seed: int, number: int) -> int:
+    """Of one sample: no two runs or samples share one, and neighbours are independent."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] >> 1)
+
+
 class ClipSamples(Dataset[Sample]):
     """Crisp clips and what the degradation makes of them."""
 
@@ -45,7 +50,7 @@ class ClipSamples(Dataset[Sample]):
 
     def __getitem__(self, number: int) -> Sample:
         wanted = self.patches[number]
-        given = self.degrader((wanted.float() / 255)[None], [_seed(self.seed, number)])[0]
+        given = self.degrader((wanted.float() / 255)[None], [seed_of(self.seed, number)])[0]
         return Sample(given, wanted)
 
 
@@ -82,7 +87,7 @@ class PairSamples(Dataset[Sample]):
             self.pairs += [(small[name], large[name]) for name in small]
 
     def __getitem__(self, number: int) -> Sample:
-        random = np.random.default_rng(_seed(self.seed, number))
+        random = np.random.default_rng(seed_of(self.seed, number))
         small, large = self.pairs[random.integers(len(self.pairs))]
         frame, pseudo = _read(small), _read(large)
         rows, columns = frame.shape[:2]
@@ -125,9 +130,7 @@ class Numbers(Sampler[list[int]]):
         return [i * self.processes + self.process for i in range(first, first + self.batch)]
 
 
-def load(
-    samples: Dataset[Sample], numbers: Numbers, *, workers: int, pin: bool
-) -> Iterator[Sample]:
+def load[T](samples: Dataset[T], numbers: Numbers, *, workers: int, pin: bool) -> Iterator[T]:
     """The batches of a run, read ahead by worker processes.
 
     Args:
@@ -148,11 +151,6 @@ def load(
             else None,  # CUDA and threads survive no fork
         )
     )
-
-
-def _seed(seed: int, number: int) -> int:
-    """Of one sample: no two runs or samples share one, and neighbours are independent."""
-    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _read(path: Path) -> np.ndarray:

@@ -1,8 +1,9 @@
 """From a recipe to a run: the generator, its samples and its losses, handed to the loop."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -16,6 +17,7 @@ from vsanimesr.training.clips import ClipStore, PatchDataset
 from vsanimesr.training.degrade import Degrader, Recipe
 from vsanimesr.training.lbo import Lbo, load_pool
 from vsanimesr.training.losses import Perceptual
+from vsanimesr.training.on_device import CrispSamples, OnDevice
 from vsanimesr.training.samples import ClipSamples, PairSamples, Sample
 
 
@@ -40,10 +42,10 @@ def run(stage: recipe.Stage, folder: Path, device: str) -> None:
     torch.manual_seed(settings.seed)
     if isinstance(stage, recipe.NetworkStage):
         generator: nn.Module = networks.generator(stage.network.scales)
-        samples = clip_samples(stage.data, stage.degrade, settings.seed)
+        samples, prepare = clip_samples(stage.data, stage.degrade, settings.seed, fabric.device)
     else:
         generator = Lbo()
-        samples = pair_samples(stage.data, settings.seed)
+        samples, prepare = pair_samples(stage.data, settings.seed), None
     if stage.start:
         begin(generator, stage.start)
     perceptual = None
@@ -60,6 +62,7 @@ def run(stage: recipe.Stage, folder: Path, device: str) -> None:
         losses=losses,
         optimizer=stage.optimizer,
         perceptual=perceptual,
+        prepare=prepare,
         workers=stage.data.workers,
         record=config.plain(stage),
     )
@@ -101,8 +104,10 @@ def begin(generator: nn.Module, start: recipe.Start) -> None:
         raise TrainingError(f"{start.weights}: weights of another network ({error})") from error
 
 
-def clip_samples(data: recipe.Clips, degrade: Recipe, seed: int) -> Dataset[Sample]:
-    """The samples of the network.
+def clip_samples(
+    data: recipe.Clips, degrade: Recipe, seed: int, device: torch.device
+) -> tuple[Dataset[Any], Callable[[Any], Sample] | None]:
+    """The samples of the network, and what is left to be done on the device with batches of them.
 
     Raises:
         TrainingError: The store of clips or an operator of the pool cannot be used.
@@ -119,7 +124,9 @@ def clip_samples(data: recipe.Clips, degrade: Recipe, seed: int) -> Dataset[Samp
         seed=seed,
     )
     lbos = pool(data.lbos, data.lbo_weights) if degrade.wants_lbos else []
-    return ClipSamples(patches, Degrader(degrade, lbos=lbos, workers=1), seed=seed)
+    if data.degrade_on == "device":
+        return CrispSamples(patches, seed=seed), OnDevice(Degrader(degrade, lbos=lbos), device)
+    return ClipSamples(patches, Degrader(degrade, lbos=lbos, workers=1), seed=seed), None
 
 
 def pair_samples(data: recipe.Pairs, seed: int) -> Dataset[Sample]:
