@@ -196,6 +196,16 @@ def test_blur_equals_opencv(sigmas):
         np.testing.assert_allclose(result.transpose(1, 2, 0), wanted, atol=1e-6)
 
 
+@pytest.mark.parametrize("sigma", [0.2, 0.5, 0.7, 0.9, 1.05])
+def test_no_weight_is_a_subnormal_number(sigma):
+    """A few of them make a blur several times as slow."""
+    weights = kernel(sigma, sigma, 0.0, 21).astype(np.float32)
+    assert weights[weights > 0].min() > 1e3 * np.finfo(np.float32).tiny
+    place = np.arange(-10, 11)
+    exact = np.exp(-0.5 * (place[:, None] ** 2 + place**2) / sigma**2)
+    np.testing.assert_allclose(weights, exact / exact.sum(), rtol=1e-6, atol=1e-30)
+
+
 def test_kernel_has_its_sigmas_along_its_axes():
     place = np.arange(-20, 21)
     x, y = place[None, :], place[:, None]
