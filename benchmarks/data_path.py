@@ -5,11 +5,13 @@
 First part: clips of 15 frames and 256x256 with their degraded counterparts, out of stored frames.
 
 - this project: `ClipStore`, `PatchDataset`, `Degrader` with the operators `basic`, H.264 included;
+- the same with `data.degrade_on = "device"`, the device being this CPU: workers only read, and one
+  thread of the trainer degrades, but for H.264, which it leaves to others;
 - baseline: what the released code does in its first stage. A sample decodes 15 whole PNG frames
   with OpenCV, makes float32 of them, crops; blurs with a 21x21 kernel, adds noise to each frame,
   shrinks to 1/4 with OpenCV; and goes through two FFmpeg processes and their pipes.
 
-Both have the same frames, the same loader, as many worker processes and as large batches, and take
+All have the same frames, the same loader, as many worker processes and as large batches, and take
 turns. The clock runs from the first batch on, so that starting processes does not count. Then a
 trainer that is busy for `--step` seconds an iteration shows how long it waits.
 
@@ -26,7 +28,7 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import blosc2
@@ -34,16 +36,20 @@ import cv2
 import imageio_ffmpeg
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from vsanimesr.training import pictures
 from vsanimesr.training.clips import ClipStore, PatchDataset
 from vsanimesr.training.degrade import Degrader, Recipe
+from vsanimesr.training.on_device import CrispSamples, OnDevice, ahead
 from vsanimesr.training.samples import ClipSamples, Numbers, Sample, load
 
 FRAMES, PATCH = 15, 256
 STORED = 48
 SQUARE = 128
+
+BY_HAND = "## On the trainer's device"
+"""Heading from which on the document is not this program's: that stays as it is."""
 
 type Job = tuple[Sequence[int], int, int]
 """Frames, left column and top row of a crop."""
@@ -141,28 +147,41 @@ def _through_ffmpeg(frames: np.ndarray, random: np.random.Generator) -> np.ndarr
     return np.frombuffer(decoded, np.uint8).reshape(frames.shape)
 
 
-def ours(store: ClipStore) -> Dataset[Sample]:
-    """Samples as this project's trainer has them."""
-    patches = PatchDataset(store, frames=FRAMES, patch=PATCH)
-    return ClipSamples(patches, Degrader(Recipe(ops="basic"), workers=1), seed=0)
+class Side(NamedTuple):
+    """One way to come to samples."""
+
+    samples: Dataset[Any]
+    prepare: Callable[[Any], Sample] | None = None
+    """What the trainer's process does with a batch of them."""
+
+
+def ours(store: ClipStore) -> tuple[Side, Side]:
+    """Samples as this project's trainer has them: degraded by workers, or by itself."""
+    patches, recipe = PatchDataset(store, frames=FRAMES, patch=PATCH), Recipe(ops="basic")
+    return (
+        Side(ClipSamples(patches, Degrader(recipe, workers=1), seed=0)),
+        Side(CrispSamples(patches, seed=0), OnDevice(Degrader(recipe), torch.device("cpu"))),
+    )
 
 
 def rate(
-    samples: Dataset[Sample], *, batch: int, workers: int, iterations: int, step: float
+    side: Side, *, batch: int, workers: int, iterations: int, step: float
 ) -> tuple[float, float]:
     """Iterations a second, and the share of the time that a trainer waits.
 
     Args:
-        samples: To load.
+        side: To load from.
         batch: Of an iteration.
         workers: Processes.
         iterations: To time; as many as workers have read ahead are done before.
         step: Seconds that the trainer is busy with a batch.
     """
-    ahead = 2 * workers  # as torch's loader
-    numbers = Numbers(0, ahead + iterations, batch=batch, process=0, processes=1)
-    loader = load(samples, numbers, workers=workers, pin=False)
-    for _ in islice(loader, ahead):
+    first = 2 * workers  # as torch's loader
+    numbers = Numbers(0, first + iterations, batch=batch, process=0, processes=1)
+    loader = load(side.samples, numbers, workers=workers, pin=False)
+    if side.prepare:
+        loader = ahead(loader, side.prepare)
+    for _ in islice(loader, first):
         time.sleep(step)
     begin, waited = time.perf_counter(), 0.0
     for _ in range(iterations):
@@ -174,12 +193,18 @@ def rate(
     return iterations / took, waited / took
 
 
-def cpu(samples: Dataset[Sample], count: int) -> float:
+def cpu(side: Side, count: int) -> float:
     """CPU seconds of a sample, those of the processes it starts included."""
-    samples[0]
+
+    def make(number: int) -> None:
+        sample = side.samples[number]
+        if side.prepare:
+            side.prepare(default_collate([sample]))
+
+    make(0)
     begin = os.times()
     for number in range(1, count + 1):
-        samples[number]
+        make(number)
     return sum(b - a for a, b in zip(begin[:4], os.times()[:4], strict=True)) / count
 
 
@@ -188,15 +213,20 @@ def paths(folder: Path, frames: np.ndarray, args: argparse.Namespace) -> list[st
     store = ClipStore(folder / "store")
     store.write("clip", frames, "train", {})
     _pngs(folder / "png", frames)
-    sides = {"baseline": Baseline(folder / "png"), "this project": ours(store)}
-    each = {name: cpu(samples, 6) for name, samples in sides.items()}
+    workers, device = ours(store)
+    sides = {
+        "baseline": Side(Baseline(folder / "png")),
+        "this project": workers,
+        'this project, `degrade_on = "device"`': device,
+    }
+    each = {name: cpu(side, 6) for name, side in sides.items()}
     fast: dict[str, list[float]] = {name: [] for name in sides}
     waits: dict[str, list[float]] = {name: [] for name in sides}
     options = {"batch": args.batch, "workers": args.workers, "iterations": args.iterations}
     for _ in range(args.rounds):
-        for name, samples in sides.items():
-            fast[name].append(rate(samples, **options, step=0)[0])
-            waits[name].append(rate(samples, **options, step=args.step)[1])
+        for name, side in sides.items():
+            fast[name].append(rate(side, **options, step=0)[0])
+            waits[name].append(rate(side, **options, step=args.step)[1])
             print(f"{name}: {fast[name][-1]:.3f} iterations/s, {waits[name][-1]:.0%} waiting")
     lines = [
         f"{args.workers} workers, batches of {args.batch}; mean of {args.rounds} rounds of "
@@ -425,6 +455,8 @@ def main() -> None:
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     ).stdout.strip()
+    path = args.out / "data_path.md"
+    _, heading, rest = path.read_text().partition(BY_HAND) if path.exists() else ("", "", "")
     text = f"""\
 # The data path
 
@@ -447,9 +479,10 @@ runs on the same frames, with the same loader.
 
 Clips are stored as Blosc2 zstd 1 (`vsanimesr/training/clips.py`): reading a sample costs a small
 part of degrading it, in less space than raw frames take; more compression would save little.
-"""
+
+{heading}{rest}"""
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "data_path.md").write_text(text)
+    path.write_text(text.rstrip() + "\n")
 
 
 def _processor() -> str:
