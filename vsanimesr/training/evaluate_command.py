@@ -11,6 +11,7 @@ from tqdm import tqdm
 from vsanimesr.errors import TrainingError
 from vsanimesr.training.evaluate import compare, judges, peers, report
 from vsanimesr.training.evaluate.compare import Clip
+from vsanimesr.training.evaluate.peers import Peer
 
 log = logging.getLogger("vsanimesr")
 
@@ -24,8 +25,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--networks",
         nargs="+",
         default=["bicubic", peers.PEER, "v1", "v2"],
-        help="v1, v2, bicubic, realesr-animevideov3, or files: weights of AnimeSR, or any x4 "
-        "single-image network that spandrel knows (default: the four names)",
+        help="v1, v2, bicubic, realesr-animevideov3, or files: weights of AnimeSR, RealBasicVSR, "
+        "or any x4 single-image network that spandrel knows (default: the four names)",
+    )
+    add(
+        "--costs",
+        nargs="+",
+        default=[],
+        choices=peers.UNTRAINED,
+        metavar="NAME",
+        help=f"networks to add with random weights, for parameters, operations and time only: "
+        f"{', '.join(peers.UNTRAINED)}",
     )
     add("--out", type=Path, required=True, help="folder of report.md, report.json and the plots")
     add(
@@ -35,7 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pictures to judge without an original: all (default), or as the paper one of ten",
     )
     add("--timing", default="640x480", help="source size of GMAC and time (default: 640x480)")
-    add("--timing-frames", type=int, default=5, help="frames to time (default: 5)")
+    add(
+        "--timing-frames",
+        type=int,
+        default=5,
+        help="frames to time; for RealBasicVSR the length of the clip to time (default: 5)",
+    )
     add("--device", default="cpu", help="cpu (default), cuda or cuda:N")
 
 
@@ -63,12 +78,14 @@ def run(args: argparse.Namespace) -> None:
         for lr, gt in zip(args.clips, originals, strict=True)
     ]
     networks = [peers.load(spec, device) for spec in args.networks]
+    networks += [peers.untrained(name, device) for name in args.costs]
     panel = judges.judges(device)
     columns = compare.columns(panel, args.originals is not None)
 
     results: list[compare.Result] = []
     for peer in tqdm(networks, unit="network", desc="evaluate", disable=None):
-        series = {clip.name: compare.measure(peer, clip, panel, args.protocol) for clip in clips}
+        shown = clips if peer.trained else []
+        series = {clip.name: compare.measure(peer, clip, panel, args.protocol) for clip in shown}
         results.append(
             compare.Result(
                 name=peer.name,
@@ -77,6 +94,7 @@ def run(args: argparse.Namespace) -> None:
                 milliseconds=peers.milliseconds(peer, int(width), int(height), args.timing_frames),
                 series=series,
                 means=compare.summary([*series.values()], [column.key for column in columns]),
+                note=_note(peer, args.timing_frames),
             )
         )
     report.write(
@@ -92,6 +110,18 @@ def run(args: argparse.Namespace) -> None:
         ),
     )
     log.info("report: %s", args.out / "report.md")
+
+
+def _note(peer: Peer, frames: int) -> str:
+    notes: list[str] = []
+    if not peer.trained:
+        notes.append("random weights: cost only")
+    if peer.whole:
+        notes.append(
+            "runs through the clip in both directions: GMAC of a frame within a clip, time of a "
+            f"clip of {frames} frames divided by their number"
+        )
+    return "; ".join(notes)
 
 
 def _device(device: torch.device) -> str:

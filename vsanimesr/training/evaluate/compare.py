@@ -56,6 +56,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """By clip."""
     means: dict[str, float | None]
     """By measure: the mean over clips of the mean over their frames."""
+    note: str = ""
+    """What to know about this row."""
 
 
 def columns(judges: Sequence[Judge], originals: bool) -> list[Column]:

@@ -3,6 +3,7 @@
 import hashlib
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,9 @@ from vsanimesr import weights, wheel
 from vsanimesr.errors import TrainingError, WeightsError
 from vsanimesr.models import FEATURES, IMAGE, RELEASES, SCALE, WINDOW
 from vsanimesr.training import networks, pictures, stream
+from vsanimesr.training.evaluate import realbasicvsr
 from vsanimesr.training.evaluate.ncnn_weights import read_compact
+from vsanimesr.training.evaluate.realbasicvsr import RealBasicVSR
 from vsanimesr.training.stream import Upscale
 
 PEER = "realesr-animevideov3"
@@ -35,6 +38,9 @@ PEER_FILES = {
 }
 """With their sha256."""
 
+UNTRAINED = ("realbasicvsr", "bsrgan", "real-esrgan")
+"""The networks of the paper's table 1, whose weights no package index has."""
+
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
     """One way to enlarge four times."""
@@ -44,6 +50,10 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     parameters: int
     macs: Callable[[int, int], int]
     """Multiplications with addition, of convolutions and matrices, for a frame of (w, h)."""
+    trained: bool = True
+    """Else its weights are random: it has a cost, but its pictures mean nothing."""
+    whole: bool = False
+    """It reads the whole clip before it gives the first picture."""
 
 
 def load(spec: str, device: torch.device) -> Peer:
@@ -51,7 +61,8 @@ def load(spec: str, device: torch.device) -> Peer:
 
     Args:
         spec: `bicubic`, `v1`, `v2`, `realesr-animevideov3`, or the path of a file: weights of
-            AnimeSR, or of any single-image network that spandrel knows and that enlarges x4.
+            AnimeSR, of RealBasicVSR, or of any single-image network that spandrel knows and that
+            enlarges x4.
         device: Where it runs.
 
     Raises:
@@ -68,9 +79,27 @@ def load(spec: str, device: torch.device) -> Peer:
     try:
         return _recurrent(path.stem, spec, device)
     except WeightsError as ours:
+        if path.is_file() and (state := realbasicvsr.read(path)):
+            return _realbasicvsr(path, state, device)
         if not path.is_file() or "another network" not in str(ours):
             raise
     return _single(path.stem, path, device)
+
+
+def untrained(name: str, device: torch.device) -> Peer:
+    """One of `UNTRAINED`, with random weights: for its parameters, operations and time only.
+
+    BSRGAN (Zhang et al., ICCV 2021) and Real-ESRGAN (Wang et al., ICCVW 2021) are both ESRGAN's
+    network of 23 blocks, here spandrel's.
+    """
+    if name == "realbasicvsr":
+        peer = _bidirectional(name, RealBasicVSR(), device)
+    else:
+        from spandrel.architectures.ESRGAN import ESRGAN
+
+        net = ESRGAN(num_filters=64, num_blocks=23, scale=SCALE)
+        peer = _image_network(name, net.eval().to(device), net, device)
+    return msgspec.structs.replace(peer, trained=False)
 
 
 def fetch_peer() -> Path:
@@ -102,8 +131,17 @@ def fetch_peer() -> Path:
 
 
 def milliseconds(peer: Peer, width: int, height: int, frames: int = 5) -> float:
-    """Median time of a frame, the picture arriving in main memory; two frames warm up first."""
+    """Median time of a frame, the picture arriving in main memory; two frames warm up first.
+
+    Where a network reads the whole clip first: the time of a clip of so many frames, divided by
+    their number, after a clip of two.
+    """
     source = torch.rand(3, height, width, generator=torch.Generator().manual_seed(0))
+    if peer.whole:
+        deque(peer.upscale([source] * 2), maxlen=0)
+        begin = time.perf_counter()
+        deque(peer.upscale([source] * frames), maxlen=0)
+        return 1000 * (time.perf_counter() - begin) / frames
     times: list[float] = []
     begin = time.perf_counter()
     # the first picture of a recurrence waits for the second frame, the last for none
@@ -144,18 +182,57 @@ def _single(name: str, path: Path, device: torch.device) -> Peer:
             f"channels; wanted x{SCALE} and 3 to 3"
         )
     model.eval()
-    net: nn.Module = model.model
-    parameters = sum(parameter.numel() for parameter in net.parameters())
+    return _image_network(name, model.model, model, device)
+
+
+def _image_network(
+    name: str, net: nn.Module, run: Callable[[Tensor], Tensor], device: torch.device
+) -> Peer:
+    """A peer of a network that is on the device; `run` is what to call."""
+    parameters = networks.count([net])
 
     def upscale(image: Tensor) -> Tensor:
-        return model(image.to(device))
+        return run(image.to(device))
 
     def macs(width: int, height: int) -> int:
         side = 64  # all these networks cost as much for every pixel
-        count = _macs(lambda: model(torch.zeros(1, 3, side, side, device=device)))
+        count = _macs(lambda: run(torch.zeros(1, 3, side, side, device=device)))
         return count * width * height // side**2
 
     return Peer(name=name, upscale=_each(upscale), parameters=parameters, macs=macs)
+
+
+def _realbasicvsr(path: Path, state: dict[str, Tensor], device: torch.device) -> Peer:
+    try:
+        return _bidirectional(path.stem, RealBasicVSR.from_state(state), device)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: RealBasicVSR: {error}") from error
+
+
+def _bidirectional(name: str, network: RealBasicVSR, device: torch.device) -> Peer:
+    network = network.eval().requires_grad_(False).to(device)
+
+    @torch.inference_mode()
+    def upscale(images: Iterable[Tensor]) -> Iterator[Tensor]:
+        for image in network.images([image.to(device)[None] for image in images]):
+            yield image[0].float().cpu()
+
+    return Peer(
+        name=name,
+        upscale=upscale,
+        parameters=networks.count([network]),
+        macs=_bidirectional_macs,
+        whole=True,
+    )
+
+
+def _bidirectional_macs(width: int, height: int) -> int:
+    """Of a frame within a clip: the first and the last cost less, as each has one neighbour."""
+    with torch.device("meta"):
+        network = RealBasicVSR()
+        clips = [torch.zeros(1, frames, 3, height, width) for frames in (2, 3)]
+    two, three = (_macs(lambda clip=clip: network(clip)) for clip in clips)
+    return three - two
 
 
 def _macs(run: Callable[[], object]) -> int:
@@ -178,22 +255,3 @@ def _each(upscale: Callable[[Tensor], Tensor]) -> Upscale:
                 yield upscale(image[None])[0].float().cpu()
 
     return over
-
-
-def realbasicvsr() -> int:
-    """Parameters of RealBasicVSR, counted from its architecture, as no kept package has it.
-
-    Chan et al., CVPR 2022: a cleaning module of 20 residual blocks before a BasicVSR of 20 in each
-    direction, 64 channels, with SpyNet for the flow.
-    """
-
-    def conv(inputs: int, outputs: int, side: int = 3) -> int:
-        return inputs * outputs * side**2 + outputs
-
-    def blocks(inputs: int) -> int:
-        return conv(inputs, 64) + 20 * 2 * conv(64, 64)
-
-    spynet = 6 * sum(conv(a, b, 7) for a, b in ((8, 32), (32, 64), (64, 32), (32, 16), (16, 2)))
-    cleaning = blocks(3) + conv(64, 3)
-    upsampling = conv(128, 64, 1) + 2 * conv(64, 256) + conv(64, 64) + conv(64, 3)
-    return cleaning + spynet + 2 * blocks(64 + 3) + upsampling

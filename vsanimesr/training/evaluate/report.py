@@ -27,7 +27,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write(folder: Path, report: Report) -> None:
-    """Write `report.md`, `report.json` and, if anything was measured, `means.png` and `frames.png`.
+    """Write `report.md`, `report.json`, `means.png` and, if anything was measured, `frames.png`.
 
     Raises:
         TrainingError: The folder cannot be written.
@@ -35,13 +35,13 @@ def write(folder: Path, report: Report) -> None:
     content = msgspec.json.format(msgspec.json.encode(report), indent=1)
     pictures.write_bytes(folder / "report.json", content + b"\n")
     pictures.write_bytes(folder / "report.md", markdown(report).encode())
+    _save(folder / "means.png", _means(report))
     if _shown(report):
-        _save(folder / "means.png", _means(report))
         _save(folder / "frames.png", _frames(report))
 
 
 def markdown(report: Report) -> str:
-    """The table, best values in bold, and below it what could not be measured and why."""
+    """The table, best values in bold, and below it what to know and what was not measured, why."""
     titles = ["network", "parameters", "GMAC", "ms a frame"]
     titles += [f"{column.title} {_arrow(column)}" for column in report.columns]
     lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
@@ -51,7 +51,8 @@ def markdown(report: Report) -> str:
         cells.append(f"{result.milliseconds:.0f}")
         for column in report.columns:
             value = result.means[column.key]
-            cell = "not measured" if value is None else f"{value:.4g}"
+            missing = "not measured" if result.series else "\N{EN DASH}"
+            cell = missing if value is None else f"{value:.4g}"
             cells.append(f"**{cell}**" if value is not None and value == best[column.key] else cell)
         lines.append(f"| {' | '.join(cells)} |")
     judged = "one of every ten" if report.protocol == "paper" else "all"
@@ -61,6 +62,7 @@ def markdown(report: Report) -> str:
         f"{report.width}x{report.height} on {report.device}. Measures without an original on "
         f"{judged} of the pictures, the others on all.",
     ]
+    lines += [f"\n{result.name}: {result.note}." for result in report.results if result.note]
     lines += [
         f"\n{column.title}: not measured: {column.missing}."
         for column in report.columns
@@ -89,18 +91,31 @@ def _shown(report: Report) -> list[Column]:
 
 
 def _means(report: Report) -> Figure:
-    """A row of bars for each measure."""
-    shown = _shown(report)
-    figure = Figure(figsize=(8, 1 + 0.35 * len(shown) * (1 + len(report.results))))
-    axes = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
-    names = [result.name for result in report.results]
-    for axis, column in zip(axes, shown, strict=True):
-        values = [result.means[column.key] or 0.0 for result in report.results]
-        bars = axis.barh(names, values)
+    """A row of bars for the costs of all networks, and for each measure of those that have it."""
+    rows = [
+        ("GMAC a frame", {result.name: result.gmacs for result in report.results}),
+        ("ms a frame", {result.name: result.milliseconds for result in report.results}),
+    ]
+    rows += [
+        (
+            f"{column.title}, {column.better} is better",
+            {
+                result.name: value
+                for result in report.results
+                if (value := result.means[column.key]) is not None
+            },
+        )
+        for column in _shown(report)
+    ]
+    heights = [1 + len(values) for _, values in rows]
+    figure = Figure(figsize=(8, 1 + 0.35 * sum(heights)))
+    axes = figure.subplots(len(rows), 1, height_ratios=heights)
+    for axis, (title, values) in zip(axes, rows, strict=True):
+        bars = axis.barh([*values], [*values.values()])
         axis.bar_label(bars, fmt="%.4g", padding=3)
         axis.invert_yaxis()
         axis.margins(x=0.15)
-        axis.set_title(f"{column.title}, {column.better} is better", fontsize=10, loc="left")
+        axis.set_title(title, fontsize=10, loc="left")
         axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     return figure
@@ -114,7 +129,9 @@ def _frames(report: Report) -> Figure:
     axes = figure.subplots(len(shown), 1, squeeze=False, sharex=True)[:, 0]
     for axis, column in zip(axes, shown, strict=True):
         for result in report.results:
-            values = result.series[clip].get(column.key, [])
+            values = result.series.get(clip, {}).get(column.key, [])
+            if not values:
+                continue
             there = [(n, value) for n, value in enumerate(values) if value is not None]
             marker = "o" if len(there) < len(values) / 2 else ""
             axis.plot(*zip(*there, strict=True), marker=marker, lw=1, label=result.name)
