@@ -1,5 +1,7 @@
+import copy
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from vsanimesr.errors import TrainingError
@@ -146,6 +148,18 @@ def test_plain_has_every_default_and_differences_find_them(minimal):
         "train.batch": (2, 3),
         "losses.gan": (None, {"weight": 1.0, "scales": 2, "lr": 1e-4}),
     }
+
+
+def test_keys_that_came_later_have_their_defaults(minimal):
+    now = msgspec.json.decode(msgspec.json.encode(config.plain(load(minimal))))
+    before = copy.deepcopy(now)
+    del before["train"]["ema"], before["data"]["degrade_on"]
+    assert config.completed(before, recipe.Stage) == now
+    before["train"]["ema"] = 0.5
+    (difference,) = config.differences(config.completed(before, recipe.Stage), now)
+    assert difference == ("train.ema", 0.5, now["train"]["ema"])
+    before["train"]["gone"] = 1
+    assert config.completed(before, recipe.Stage) == before
 
 
 def test_the_learning_rate_halves_at_milestones():

@@ -66,6 +66,22 @@ def plain(recipe: msgspec.Struct) -> Table:
     return cast(Table, msgspec.to_builtins(recipe, enc_hook=str))
 
 
+def completed(table: Table, wanted: object) -> Table:
+    """A recipe that was written out before, with the defaults of the keys that came since.
+
+    One that this version cannot read any more is given back as it is.
+
+    Args:
+        table: As `plain` gives it, or read back from JSON.
+        wanted: As for `load`.
+    """
+    try:
+        recipe = msgspec.convert(table, cast(type[msgspec.Struct], wanted), dec_hook=_decode)
+    except msgspec.ValidationError:
+        return table
+    return cast(Table, msgspec.json.decode(msgspec.json.encode(plain(recipe))))
+
+
 def differences(old: Table, new: Table) -> Iterable[tuple[str, object, object]]:
     """Path and both values of every key that differs; None where there is none."""
     for key in sorted(old.keys() | new.keys()):

@@ -301,7 +301,7 @@ def _same_run(run: Path, state: checkpoint.State, record: config.Table, samples:
     Raises:
         TrainingError: Another recipe, or another number of samples in an iteration.
     """
-    before = msgspec.json.decode(state["recipe"])
+    before = config.completed(msgspec.json.decode(state["recipe"]), recipe.Stage)
     now = msgspec.json.decode(msgspec.json.encode(record))
     changed = [
         f"{path} = {new!r}, not {old!r}"
