@@ -254,13 +254,13 @@ def test_a_report_has_rows_of_cost_only(tmp_path, monkeypatch):
     words = [*words.split(), str(tmp_path / "out"), "--timing-frames", "2"]
     evaluate_command.run(parser.parse_args(words))
     text = (tmp_path / "out/report.md").read_text()
-    (row,) = (line for line in text.splitlines() if line.startswith("| realbasicvsr"))
+    (row,) = (line for line in text.splitlines() if line.startswith("| RealBasicVSR"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[:2] == ["realbasicvsr", "6,294,834"]
+    assert cells[:2] == ["RealBasicVSR", "6,294,834"]
     assert float(cells[2]) > 0
     assert float(cells[3]) > 0
     assert set(cells[4:]) == {"\N{EN DASH}"}
-    assert "\nrealbasicvsr: random weights: cost only; runs through the clip in both" in text
+    assert "\nRealBasicVSR: random weights: cost only; runs through the clip in both" in text
     assert "time of a clip of 2 frames" in text
     assert "\nbicubic:" not in text
     found = msgspec.json.decode((tmp_path / "out/report.json").read_bytes(), type=report.Report)

@@ -38,8 +38,8 @@ PEER_FILES = {
 }
 """With their sha256."""
 
-UNTRAINED = ("realbasicvsr", "bsrgan", "real-esrgan")
-"""The networks of the paper's table 1, whose weights no package index has."""
+UNTRAINED = {"realbasicvsr": "RealBasicVSR", "bsrgan": "BSRGAN", "real-esrgan": "Real-ESRGAN"}
+"""The networks of the paper's table 1, whose weights no package index has, and their titles."""
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,12 +93,12 @@ def untrained(name: str, device: torch.device) -> Peer:
     network of 23 blocks, here spandrel's.
     """
     if name == "realbasicvsr":
-        peer = _bidirectional(name, RealBasicVSR(), device)
+        peer = _bidirectional(UNTRAINED[name], RealBasicVSR(), device)
     else:
         from spandrel.architectures.ESRGAN import ESRGAN
 
         net = ESRGAN(num_filters=64, num_blocks=23, scale=SCALE)
-        peer = _image_network(name, net.eval().to(device), net, device)
+        peer = _image_network(UNTRAINED[name], net.eval().to(device), net, device)
     return msgspec.structs.replace(peer, trained=False)
 
 

@@ -112,13 +112,17 @@ def _means(report: Report) -> Figure:
     axes = figure.subplots(len(rows), 1, height_ratios=heights)
     for axis, (title, values) in zip(axes, rows, strict=True):
         bars = axis.barh([*values], [*values.values()])
-        axis.bar_label(bars, fmt="%.4g", padding=3)
+        axis.bar_label(bars, fmt=_number, padding=3)
         axis.invert_yaxis()
         axis.margins(x=0.15)
         axis.set_title(title, fontsize=10, loc="left")
         axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     return figure
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _frames(report: Report) -> Figure:
