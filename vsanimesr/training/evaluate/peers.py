@@ -97,8 +97,9 @@ def untrained(name: str, device: torch.device) -> Peer:
     else:
         from spandrel.architectures.ESRGAN import ESRGAN
 
-        net = ESRGAN(num_filters=64, num_blocks=23, scale=SCALE)
-        peer = _image_network(UNTRAINED[name], net.eval().to(device), net, device)
+        net = ESRGAN(num_filters=64, num_blocks=23, scale=SCALE).eval().to(device)
+        net = net.to(memory_format=torch.channels_last)  # as ours, or its time would be longer
+        peer = _image_network(UNTRAINED[name], net, net, device)
     return msgspec.structs.replace(peer, trained=False)
 
 
@@ -211,6 +212,7 @@ def _realbasicvsr(path: Path, state: dict[str, Tensor], device: torch.device) ->
 
 def _bidirectional(name: str, network: RealBasicVSR, device: torch.device) -> Peer:
     network = network.eval().requires_grad_(False).to(device)
+    network = network.to(memory_format=torch.channels_last)  # as ours, or its time would be longer
 
     @torch.inference_mode()
     def upscale(images: Iterable[Tensor]) -> Iterator[Tensor]:
