@@ -1,6 +1,8 @@
 import copy
 import json
 import math
+import os
+import signal
 import threading
 
 import numpy as np
@@ -102,6 +104,52 @@ def test_two_and_two_iterations_are_four_bit_for_bit(fabric, tmp_path):
     assert len(losses[0]) == 4
     events = [line["event"] for line in journal.read(tmp_path / "parts")]
     assert events == ["start", "step", "step", "save", "end"] * 2
+
+
+class Interrupting(Halves):
+    """Sends signals when sample 2 is asked for."""
+
+    def __init__(self, *signals):
+        super().__init__()
+        self.signals = signals
+
+    def __getitem__(self, number):
+        if number == 2:
+            for one in self.signals:
+                os.kill(os.getpid(), one)
+        return super().__getitem__(number)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no signals between processes")
+@pytest.mark.parametrize("one", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_saves_and_goes_on_bit_for_bit(fabric, tmp_path, caplog, one):
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    caplog.set_level("INFO")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(fabric, tmp_path / "parts", 5, data=Interrupting(one), save_every=100)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        for each, handler in zip((signal.SIGINT, signal.SIGTERM), handlers, strict=True):
+            signal.signal(each, handler)
+    assert "saved after 3 iterations" in caplog.text
+    train(fabric, tmp_path / "parts", 5)
+    train(fabric, tmp_path / "whole", 5)
+    whole, parts = (checkpoint.latest(tmp_path / name) for name in ("whole", "parts"))
+    assert same(whole["params"], parts["params"])
+    assert same(whole["adam_of_discriminator"], parts["adam_of_discriminator"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no signals between processes")
+def test_a_second_interrupt_does_not_wait(fabric, tmp_path):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(fabric, tmp_path, 5, data=Interrupting(signal.SIGINT, signal.SIGINT))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert [path.stem for path in checkpoint.stored(tmp_path)] == ["00000002"]
 
 
 def test_a_damaged_checkpoint_costs_the_iterations_since_the_one_before(fabric, tmp_path, caplog):

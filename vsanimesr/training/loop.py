@@ -21,6 +21,7 @@ from tqdm import tqdm
 from vsanimesr.errors import TrainingError
 from vsanimesr.network import Network
 from vsanimesr.training import checkpoint, config, recipe
+from vsanimesr.training.interrupts import deferred
 from vsanimesr.training.journal import Journal
 from vsanimesr.training.losses import (
     Perceptual,
@@ -87,6 +88,8 @@ def train[T](
     Raises:
         TrainingError: The run was begun with another recipe, a loss is not finite, or a checkpoint
             or the journal cannot be written.
+        KeyboardInterrupt: SIGINT or SIGTERM came. A single process first finishes its iteration and
+            saves; of several, all stop at once, as they cannot know of one another's.
     """
     device, processes, gan = fabric.device, fabric.world_size, losses.gan
     autocast = torch.autocast(device.type, DTYPES[settings.precision], settings.precision != "fp32")
@@ -145,7 +148,7 @@ def train[T](
     leads = fabric.is_global_zero
     journal = Journal(run, iteration=done, tensorboard=settings.tensorboard) if leads else None
     bar = tqdm(total=settings.iterations, initial=done, disable=None if leads else True)
-    with journal or nullcontext(), bar:
+    with deferred(enabled=processes == 1) as interrupted, journal or nullcontext(), bar:
         if journal:
             journal.write("start", done, processes=processes, device=str(device), recipe=record)
         sums: dict[str, float] = {}
@@ -223,7 +226,8 @@ def train[T](
                         waiting=waited / (now - since),
                     )
                 sums, waited, logged, since = {}, 0.0, done, now
-            if done % settings.save_every == 0 or done == settings.iterations:
+            leaving = interrupted()
+            if done % settings.save_every == 0 or done == settings.iterations or leaving:
                 randoms = _gather(checkpoint.random_state(device), processes)
                 if journal:
                     _finite_weights(generator, run, done)
@@ -242,6 +246,9 @@ def train[T](
                         saved["adam_of_discriminator"] = adam_d.state_dict()
                     path = checkpoint.save(run, done, saved, keep=settings.keep)
                     journal.write("save", done, file=path.name)
+            if leaving:
+                log.info("%s: saved after %d iterations; the same command goes on", run, done)
+                raise KeyboardInterrupt
         if journal:
             journal.write("end", done)
         fabric.barrier()  # no process leaves before the checkpoint is there
@@ -280,8 +287,9 @@ def _finite(
         torch.save({**found, "given": batch.given.cpu(), "wanted": batch.wanted.cpu()}, path)
         raise TrainingError(
             f"iteration {iteration}: losses {named}, wanted finite ones; the batch is in {path}. "
-            "The checkpoints are good: look at the batch, then go on with a lower learning rate "
-            "or precision bf16 or fp32 in a new run that starts from the last one"
+            "The checkpoints hold finite weights: look at the batch and at the losses before, then "
+            "go on with a lower learning rate or precision bf16 or fp32 in a new run that starts "
+            "from one at which they had not begun to grow"
         )
     return named
 

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vsanimesr.errors import TrainingError
 from vsanimesr.training.degrade import Degrader
+from vsanimesr.training.interrupts import ignore
 from vsanimesr.training.lbo import FACTOR
 
 
@@ -145,6 +146,7 @@ def load[T](samples: Dataset[T], numbers: Numbers, *, workers: int, pin: bool) -
             batch_sampler=numbers,
             num_workers=workers,
             pin_memory=pin,
+            worker_init_fn=ignore,
             generator=torch.Generator(),  # or the loader would draw from the run's own
             multiprocessing_context="spawn"
             if workers
