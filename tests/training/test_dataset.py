@@ -103,7 +103,9 @@ def test_what_becomes_of_each_video(built):
         "still": "none",
     }
     assert "broken.mkv" in outcomes["broken"].detail
-    assert outcomes["short"].detail == "the longest of 2 good shots has 16 frames, wanted 20"
+    assert outcomes["short"].detail == (
+        "2 good shots, with at most 16 frames on end of which none is flat; wanted 20"
+    )
     assert outcomes["small"].detail == "64 rows, wanted 96"
     assert outcomes["still"].detail.startswith("nothing moves: 0")
 
@@ -424,7 +426,7 @@ def test_jpeg_frames_are_as_many_and_nearly_the_same(folder):
 def test_sources(folder, tmp_path):
     found = frames.videos([folder, folder / "cuts.mkv"])
     assert [*found] == ["broken", "cuts", "pictures", "short", "small", "still"]
-    with pytest.raises(TrainingError, match="none: no such file, or an empty folder"):
+    with pytest.raises(TrainingError, match="none: no such file, or a folder without videos"):
         frames.videos([tmp_path / "none"])
     (tmp_path / "cuts.mp4").touch()
     with pytest.raises(TrainingError, match="would both make the clip cuts; rename one"):
@@ -436,6 +438,48 @@ def test_sources(folder, tmp_path):
     path = folder / "cuts.mkv"
     refused = build.build({"cuts": path}, tmp_path, low, jobs=1, tell=print)[0]
     assert re.fullmatch(r"\d+ kbit/s, wanted 1000000", refused.detail)
+
+
+def test_what_a_folder_holds_besides(folder, tmp_path):
+    for name in ("cover.jpg", "film.srt", "notes.txt"):
+        (tmp_path / name).write_text("nothing")
+    with pytest.raises(TrainingError, match="a folder without videos"):
+        frames.videos([tmp_path])
+    (tmp_path / "Film.MKV").touch()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "Film.mkv").touch()
+    assert [*frames.videos([tmp_path], tmp_path / "out")] == ["Film"]
+    assert [*frames.videos([tmp_path / "notes.txt"])] == ["notes"]
+
+
+def test_damage_is_told(folder, tmp_path):
+    whole = (folder / "cuts.mkv").read_bytes()
+    (tmp_path / "short.mkv").write_bytes(whole[: len(whole) // 2])
+    third = len(whole) // 3
+    rubbish = bytes(n * 37 % 251 for n in range(third))
+    (tmp_path / "torn.mkv").write_bytes(whole[:third] + rubbish + whole[2 * third :])
+    assert frames.doubt(folder / "cuts.mkv", 150) == ""
+    assert frames.doubt(folder / "cuts.mkv", 100) == "damaged: 100 of 150 frames could be decoded"
+    outcomes = {one.name: one for one in run(tmp_path, tmp_path / "out")}
+    assert re.search(r"cut short: ends after \d\.\d of 6\.\d sec", outcomes["short"].detail)
+    assert re.match("damaged|cut short", outcomes["torn"].detail)
+
+
+def test_one_frame_is_too_few():
+    found = select.choose(
+        measured([0.0]), RECIPE.clip, RECIPE.motion, RECIPE.quality, transition=False
+    )
+    assert found == "1 frames, wanted 20"
+
+
+def test_rows_that_are_padded(tmp_path):
+    """PyAV's pictures of such widths have gaps between rows."""
+    clip = np.random.default_rng(0).integers(0, 256, (3, 46, 86, 3), np.uint8)
+    path = drawings.film(tmp_path / "film.mkv", [clip])
+    read = list(pictures.read(path))
+    assert all(one.flags.c_contiguous for one in read)
+    ClipStore(tmp_path / "store").write("film", read, "train", {})
+    assert np.array_equal(ClipStore(tmp_path / "store").read("film"), np.stack(read))
 
 
 def test_the_recipe_on_file_is_the_default():
@@ -501,7 +545,7 @@ def test_the_report_shows_clips_and_what_has_none(built):
     assert html.count("data:image/png;base64,") == 1
     rows = re.findall(r'<tr class="(\w+)"><td>(\w+)</td>', html)
     assert rows == [("failed", "broken"), ("none", "short"), ("none", "small"), ("none", "still")]
-    assert "the longest of 2 good shots has 16 frames" in html
+    assert "2 good shots, with at most 16 frames on end" in html
     assert not re.search(r'(src|href)="(?!data:)', html)  # all in one file
     record = json.loads((built[0] / "build.json").read_text())
     assert record["recipe"]["clip"]["frames"] == 20

@@ -46,9 +46,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _build(args: argparse.Namespace) -> int:
     if args.jobs < 1:
-        raise TrainingError(f"dataset: --jobs {args.jobs}, wanted 1 or more")
+        raise TrainingError(f"--jobs {args.jobs}, wanted 1 or more")
     recipe = config.load(args.recipe, DatasetRecipe) if args.recipe else DatasetRecipe()
-    videos = frames.videos(args.sources)
+    videos = frames.videos(args.sources, args.out)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(
+            f"{args.out}: no folder that can be written to ({error.strerror}); name another"
+        ) from error
     with logging_redirect_tqdm(), tqdm(total=len(videos), unit="video", disable=None) as bar:
 
         def tell(outcome: build.Outcome) -> None:

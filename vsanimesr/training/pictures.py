@@ -95,7 +95,7 @@ def _video(path: Path) -> Iterator[Picture]:
 def _rgb(frame: av.VideoFrame) -> Picture:
     """By the frame's matrix and range; libswscale would take BT.601 for all that is untagged."""
     if frame.format.is_rgb:
-        return frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+        return _array(frame.reformat(format="rgb24"))
     matrix = int(frame.colorspace)
     if matrix in UNSPECIFIED:
         matrix = int(Colorspace.ITU709 if frame.height >= HD else Colorspace.ITU601)
@@ -106,4 +106,9 @@ def _rgb(frame: av.VideoFrame) -> Picture:
         dst_color_range=ColorRange.JPEG,
         interpolation=Interpolation.BICUBIC,
     )
-    return converted.to_ndarray().astype(np.uint8, copy=False)
+    return _array(converted)
+
+
+def _array(frame: av.VideoFrame) -> Picture:
+    """PyAV gives a view with gaps where a frame's rows are padded, as at 854 columns."""
+    return np.ascontiguousarray(frame.to_ndarray(), np.uint8)

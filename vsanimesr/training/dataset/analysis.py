@@ -30,6 +30,8 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     """`quality.flatness`."""
     quality: list[float | None]
     """None: not measured, or nothing to judge."""
+    doubt: str = ""
+    """`frames.doubt`."""
 
 
 def analyse(

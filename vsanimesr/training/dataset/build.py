@@ -40,7 +40,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["made", "kept", "none", "failed"]
     """A new clip; that of an earlier run; none in it that is good enough; an error."""
     detail: str = ""
-    """Of the last two: why."""
+    """Of the last two: why. And what makes one doubt that the video is whole."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,9 +110,10 @@ def _build(
     source = frames.probe(path)
     store = ClipStore(out)
     there = name in store.names()
-    chosen = _refused(source, recipe)
+    chosen, doubt = _refused(source, recipe), ""
     if not chosen:
         measured = _analysis(name, path, out, source, recipe)
+        doubt = measured.doubt
         transition = select.drawn(recipe.seed, "transition", name, recipe.clip.transitions)
         chosen = select.choose(
             measured, recipe.clip, recipe.motion, recipe.quality, transition=transition
@@ -120,7 +121,7 @@ def _build(
     if isinstance(chosen, str):
         if there:
             store.remove(name)
-        return "none", chosen
+        return "none", f"{chosen}; {doubt}" if doubt else chosen
     split = "test" if select.drawn(recipe.seed, "test", name, recipe.clip.test) else "train"
     meta = msgspec.to_builtins(chosen) | {
         "source": msgspec.to_builtins(source),
@@ -129,10 +130,10 @@ def _build(
         "measure": recipe.quality.method,
     }
     if there and {**store.meta(name), **meta, "split": split} == store.meta(name):
-        return "kept", ""
+        return "kept", doubt
     found = frames.read(path, recipe.frames)
     store.write(name, islice(found, chosen.first, chosen.first + chosen.frames), split, meta)
-    return "made", ""
+    return "made", doubt
 
 
 def _refused(source: frames.Source, recipe: DatasetRecipe) -> str:
@@ -168,6 +169,7 @@ def _analysis(
             "path": str(path),
             "source": msgspec.to_builtins(source),
             "recipe": settings,
+            "doubt": frames.doubt(path, len(lists["flat"])),
             **lists,
         },
         Analysis,

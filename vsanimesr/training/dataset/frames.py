@@ -1,7 +1,9 @@
 """Videos, and their frames in one of two forms."""
 
+import re
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -17,6 +19,14 @@ from vsanimesr.training import pictures
 from vsanimesr.training.dataset.recipe import Form
 from vsanimesr.training.pictures import Picture
 
+VIDEO = re.compile(
+    r"\.(3gp|asf|avi|divx|f4v|flv|h26[45]|hevc|ivf|m[12]v|m2ts|m4v|mkv|mov|mp4|mpe?g|mts|mxf|nut|obu"
+    r"|og[mv]|rm|rmvb|ts|vob|webm|wmv|y4m)",
+    re.IGNORECASE,
+)
+"""What is taken from a folder; a file that is named itself may be called anything."""
+GAP = 1
+"""Seconds between two frames, from which on some are taken to be missing."""
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 QSCALE = {"flags": "+qscale", "global_quality": "118", "qmin": "1", "qmax": "1"}
 """`-qscale:v 1 -qmin 1 -qmax 1`; FFmpeg counts quality in steps of 118 (FF_QP2LAMBDA)."""
@@ -37,20 +47,25 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     """Nanoseconds since the epoch; the latest of the folder's."""
 
 
-def videos(sources: Iterable[Path]) -> dict[str, Path]:
+def videos(sources: Iterable[Path], out: Path | None = None) -> dict[str, Path]:
     """The videos that the sources stand for, by name.
 
     Args:
-        sources: Video files; folders of pictures, each one video; folders of either.
+        sources: Video files; folders of nothing but pictures, each one video; folders of either, of
+            which files of other kinds are passed over.
+        out: A folder that is passed over, wherever it is.
 
     Raises:
         TrainingError: A source is missing or empty, or two videos have one name.
     """
     found: dict[str, Path] = {}
     for source in sources:
-        inside = list(_videos(source))
+        inside = list(_videos(source, out.resolve() if out else None))
         if not inside:
-            raise TrainingError(f"{source}: no such file, or an empty folder; wanted videos")
+            raise TrainingError(
+                f"{source}: no such file, or a folder without videos; wanted videos, or folders of "
+                "them or of pictures"
+            )
         for path in inside:
             name = path.name if path.is_dir() else path.stem
             if found.setdefault(name, path).resolve() != path.resolve():
@@ -97,16 +112,51 @@ def read(path: Path, form: Form) -> Iterator[Picture]:
     return decoded if form == "direct" else _through_jpeg(decoded)
 
 
-def _videos(source: Path) -> Iterator[Path]:
+def doubt(path: Path, decoded: int) -> str:
+    """What makes one doubt that a video was read whole, or nothing; packets tell, undecoded.
+
+    A doubt is no error: fields may come in packets of their own, and sound may outlast pictures.
+
+    Args:
+        path: Of a video that can be read.
+        decoded: Frames that were.
+    """
+    if path.is_dir():
+        return ""
+    packets, end, shown = 0, Fraction(0), list[Fraction]()
+    try:
+        with av.open(str(path)) as container:
+            begin = Fraction(container.start_time or 0, av.time_base)
+            length = Fraction(container.duration or 0, av.time_base)
+            for packet in container.demux(container.streams.video[0]):
+                packets += packet.size > 0
+                if packet.pts is not None and packet.time_base:
+                    shown.append(packet.pts * packet.time_base - begin)
+                    end = max(end, shown[-1] + (packet.duration or 0) * packet.time_base)
+    except (FFmpegError, OSError) as error:
+        return f"damaged: {decoded} frames could be decoded ({error})"
+    if decoded < 0.95 * packets - 2:
+        return f"damaged: {decoded} of {packets} frames could be decoded"
+    gaps = [(after - before, before) for before, after in pairwise(sorted(shown))]
+    if gaps and max(gaps)[0] > GAP:
+        gap, place = max(gaps)
+        return f"damaged, or slides: nothing for {float(gap):.1f} seconds from {float(place):.1f}"
+    if end < 0.95 * length - 1:
+        return f"cut short: ends after {float(end):.1f} of {float(length):.1f} seconds"
+    return ""
+
+
+def _videos(source: Path, out: Path | None) -> Iterator[Path]:
     if source.is_file():
         yield source
-    elif source.is_dir():
+    elif source.is_dir() and source.resolve() != out:
         inside = sorted(path for path in source.iterdir() if not path.name.startswith("."))
-        if any(path.suffix.lower() in IMAGES for path in inside):
+        if inside and all(path.suffix.lower() in IMAGES for path in inside):
             yield source
         else:
             for path in inside:
-                yield from [path] if path.is_file() else _videos(path)
+                if path.is_dir() or VIDEO.fullmatch(path.suffix):
+                    yield from _videos(path, out)
 
 
 def _through_jpeg(frames: Iterator[Picture]) -> Iterator[Picture]:
@@ -140,7 +190,7 @@ def _rgb(frame: av.VideoFrame) -> Picture:
         dst_color_range=ColorRange.JPEG,
         interpolation="BICUBIC",
     )
-    return converted.to_ndarray().astype(np.uint8, copy=False)
+    return np.ascontiguousarray(converted.to_ndarray(), np.uint8)  # rows may be padded
 
 
 def shrunk(picture: Picture, width: int) -> Picture:

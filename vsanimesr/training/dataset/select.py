@@ -77,6 +77,8 @@ def choose(
         quality: For its bounds of poor shots.
         transition: Whether a cut within is wanted.
     """
+    if len(analysis.flat) < clip.frames:
+        return f"{len(analysis.flat)} frames, wanted {clip.frames}"
     everything = shots(analysis)
     moving = [shot for shot in everything if shot.motion >= motion.static]
     if not moving:
@@ -99,8 +101,11 @@ def choose(
         ]
         if candidates:
             return max(candidates, key=lambda one: (one.score, -one.first))
-    longest = max(shot.end - shot.first for shot in good)
-    return f"the longest of {len(good)} good shots has {longest} frames, wanted {clip.frames}"
+    runs = (after - before - 1 for span in inside for before, after in _between(span, stills))
+    return (
+        f"{len(good)} good shots, with at most {max(runs)} frames on end of which none is flat; "
+        f"wanted {clip.frames}"
+    )
 
 
 def _good(moving: list[Shot], quality: Quality) -> Iterator[Shot]:
@@ -117,12 +122,17 @@ def _good(moving: list[Shot], quality: Quality) -> Iterator[Shot]:
 
 def _firsts(spans: Iterable[tuple[int, int]], stills: set[int], clip: Clip) -> Iterator[int]:
     """First frames of all candidates in these spans, between frames that are flat."""
-    for first, end in spans:
-        borders = [first - 1, *sorted(n for n in stills if first <= n < end), end]
-        for before, after in pairwise(borders):
+    for span in spans:
+        for before, after in _between(span, stills):
             last = after - clip.frames
             if last > before:
                 yield from sorted({*range(before + 1, last + 1, clip.stride), last})
+
+
+def _between(span: tuple[int, int], stills: set[int]) -> Iterable[tuple[int, int]]:
+    """Neighbouring borders: the frame before a span, the flat frames in it, the one after it."""
+    first, end = span
+    return pairwise([first - 1, *sorted(n for n in stills if first <= n < end), end])
 
 
 def _candidate(analysis: Analysis, clip: Clip, first: int) -> Choice:
