@@ -259,6 +259,11 @@ def test_the_command_draws_the_sheet_then_makes_pairs(video, tmp_path, fixed_mod
     assert found.settings.factor == found.statistics[0].factor
     assert "least around edges" in found.why
     assert len(content(out)) == 2 * 2 * 2
+    other = [video, tmp_path / "other", *common[2:]]
+    command(*other, "--factors", 0.5, 1.0)
+    command(*other, "--factors", 0.25, "--auto")  # other candidates are tried anew
+    record = msgspec.json.decode((tmp_path / "other/rescale.json").read_bytes(), type=pairs.Record)
+    assert [one.factor for one in record.statistics] == [record.settings.factor] == [0.25]
     with pytest.raises(TrainingError, match="holds pairs made otherwise"):
         command(*common, "--factor", 0.3)
     command(*common[:1], tmp_path / "hand", *common[2:], "--factor", 0.3)
@@ -272,11 +277,19 @@ def test_the_command_draws_the_sheet_then_makes_pairs(video, tmp_path, fixed_mod
         (["--factor", "1.5"], r"factor 1\.5, wanted above 0 and at most 1"),
         (["--factors", "0.5", "0"], r"factor 0\.0"),
         (["--length", "0"], "--length 0, wanted 1 or more"),
+        (["--device", "gpu"], "--device gpu, wanted cpu, cuda or cuda:N"),
+        (["--device", "cuda:99"], "--device cuda:99: torch finds .* CUDA devices"),
     ],
 )
-def test_arguments_are_checked_first(words, message):
+def test_arguments_are_checked_first(words, message, fixed_model):
     with pytest.raises(TrainingError, match=message):
-        command("none.mkv", "none", "--model", "none.pth", *words)
+        command("none.mkv", "none", "--model", fixed_model, *words)
+
+
+def test_a_file_where_the_folder_should_be(video, tmp_path, fixed_model):
+    (tmp_path / "out").touch()
+    with pytest.raises(TrainingError, match="out: no folder that can be written to"):
+        command(video, tmp_path / "out", "--model", fixed_model)
 
 
 @pytest.mark.parametrize(("height", "matrix"), [(64, (0.299, 0.114)), (720, (0.2126, 0.0722))])

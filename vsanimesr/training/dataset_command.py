@@ -14,6 +14,7 @@ from vsanimesr.training import config
 from vsanimesr.training.clips import ClipStore
 from vsanimesr.training.dataset import build, frames, report
 from vsanimesr.training.dataset.recipe import DatasetRecipe
+from vsanimesr.training.places import make_folder
 
 log = logging.getLogger("vsanimesr")
 
@@ -49,12 +50,7 @@ def _build(args: argparse.Namespace) -> int:
         raise TrainingError(f"--jobs {args.jobs}, wanted 1 or more")
     recipe = config.load(args.recipe, DatasetRecipe) if args.recipe else DatasetRecipe()
     videos = frames.videos(args.sources, args.out)
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainingError(
-            f"{args.out}: no folder that can be written to ({error.strerror}); name another"
-        ) from error
+    make_folder(args.out)
     with logging_redirect_tqdm(), tqdm(total=len(videos), unit="video", disable=None) as bar:
 
         def tell(outcome: build.Outcome) -> None:

@@ -12,6 +12,7 @@ from vsanimesr.errors import TrainingError
 from vsanimesr.training.evaluate import compare, judges, peers, report
 from vsanimesr.training.evaluate.compare import Clip
 from vsanimesr.training.evaluate.peers import Peer
+from vsanimesr.training.places import device_of, make_folder
 
 log = logging.getLogger("vsanimesr")
 
@@ -64,14 +65,15 @@ def run(args: argparse.Namespace) -> None:
     originals = args.originals or [None] * len(args.clips)
     if len(originals) != len(args.clips):
         raise TrainingError(
-            f"evaluate: {len(originals)} originals for {len(args.clips)} clips, wanted one for each"
+            f"{len(originals)} originals for {len(args.clips)} clips, wanted one for each"
         )
     width, _, height = args.timing.partition("x")
     if not (width.isdecimal() and height.isdecimal() and int(width) > 0 and int(height) > 0):
-        raise TrainingError(f"evaluate: --timing {args.timing}, wanted such as 640x480")
+        raise TrainingError(f"--timing {args.timing}, wanted such as 640x480")
     if args.timing_frames < 1:
-        raise TrainingError(f"evaluate: --timing-frames {args.timing_frames}, wanted 1 or more")
-    device = torch.device(args.device)
+        raise TrainingError(f"--timing-frames {args.timing_frames}, wanted 1 or more")
+    device = device_of(args.device)
+    make_folder(args.out)
     unique = len({lr.stem for lr in args.clips}) == len(args.clips)
     clips = [
         Clip(name=lr.stem if unique else str(lr), lr=lr, gt=gt)

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import torch
 from tqdm import tqdm
 
 from vsanimesr import weights
 from vsanimesr.errors import TrainingError
 from vsanimesr.training import artifacts, contact, pairs, pictures, rescale, stream
 from vsanimesr.training.artifacts import Statistics
+from vsanimesr.training.places import device_of, make_folder
 from vsanimesr.training.stream import Upscale
 
 SHEET = "contact.html"
@@ -30,9 +30,15 @@ class Trials(msgspec.Struct, frozen=True, kw_only=True):
     """What `statistics.json` holds."""
 
     video: str
+    frames: int
+    bytes: int
+    """Of the file, or of all files of the folder."""
     model: str
     """`weights.digest` of the network."""
     resample: str
+    factors: list[float]
+    probes: int
+    patches: int
     statistics: list[Statistics]
     """Best first."""
 
@@ -80,22 +86,29 @@ def run(args: argparse.Namespace) -> None:
     """
     for factor in (*args.factors, *([] if args.factor is None else [args.factor])):
         if not 0 < factor <= 1:
-            raise TrainingError(f"rescale: factor {factor}, wanted above 0 and at most 1")
+            raise TrainingError(f"factor {factor}, wanted above 0 and at most 1")
     for name in ("probes", "patches", "clips", "length"):
         if getattr(args, name) < 1:
-            raise TrainingError(f"rescale: --{name} {getattr(args, name)}, wanted 1 or more")
+            raise TrainingError(f"--{name} {getattr(args, name)}, wanted 1 or more")
     tensors = weights.load(args.model)
-    upscale = stream.recurrent(tensors, torch.device(args.device))
+    upscale = stream.recurrent(tensors, device_of(args.device))
 
-    shapes = [picture.shape for picture in pictures.read(args.video)]
+    make_folder(args.folder)
+    counted = tqdm(pictures.read(args.video), unit="frame", desc="count", disable=None)
+    shapes = [picture.shape for picture in counted]
     height, width = shapes[0][:2]
     trials = Trials(
         video=args.video.name,
+        frames=len(shapes),
+        bytes=size(args.video),
         model=weights.digest(tensors),
         resample=args.resample,
+        factors=args.factors,
+        probes=args.probes,
+        patches=args.patches,
         statistics=[],
     )
-    ranked = known(args.folder, trials)
+    ranked = known(args.folder, trials, any_trials=args.factor is not None)
     if args.factor is None and not (args.auto and ranked):
         ranked = draw_sheet(args, len(shapes), upscale)
         save(args.folder, msgspec.structs.replace(trials, statistics=ranked))
@@ -125,6 +138,12 @@ def run(args: argparse.Namespace) -> None:
             bar.update(done - bar.n)
 
 
+def size(video: Path) -> int:
+    """Bytes of a file, or of all files of a folder."""
+    files = video.iterdir() if video.is_dir() else [video]
+    return sum(file.stat().st_size for file in files)
+
+
 def draw_sheet(args: argparse.Namespace, frames: int, upscale: Upscale) -> list[Statistics]:
     """Try all factors and write the contact sheet. Returns their statistics, best first."""
     length = min(WARM_UP, frames)
@@ -148,15 +167,21 @@ def save(folder: Path, trials: Trials) -> None:
     pictures.write_bytes(folder / STATISTICS, content + b"\n")
 
 
-def known(folder: Path, wanted: Trials) -> list[Statistics]:
-    """The statistics of an earlier run of the same video and model, best first, or none."""
+def known(folder: Path, wanted: Trials, *, any_trials: bool = False) -> list[Statistics]:
+    """Statistics of an earlier run of the same video, model and options, best first, or none."""
     path = folder / STATISTICS
     if not path.is_file():
         return []
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Trials)
+    except msgspec.ValidationError:  # of another version
+        return []
     except msgspec.DecodeError as error:
         raise TrainingError(f"{path}: damaged ({error}); remove it") from error
+    if any_trials:  # whatever was tried, a person has chosen from it
+        wanted = msgspec.structs.replace(
+            wanted, factors=found.factors, probes=found.probes, patches=found.patches
+        )
     same = msgspec.structs.replace(found, statistics=[]) == wanted
     return found.statistics if same else []
 
