@@ -363,6 +363,11 @@ def test_the_command_compares_files(clip, tmp_path, fixed_model, monkeypatch):
     text = (tmp_path / "report.md").read_text()
     assert "| fixed | 1,495,376 |" in text
     assert "PSNR-Y dB: not measured: no original was given." in text
+    assert "no clip has a tenth frame" not in text
+    paper = ["--networks", "bicubic", "--protocol", "paper", "--timing", "16x12"]
+    command(short, "--out", tmp_path / "paper", *paper)
+    text = (tmp_path / "paper" / "report.md").read_text()
+    assert "NIQE: not measured: no clip has a tenth frame" in text
 
 
 def test_clips_of_one_name_stay_apart(tmp_path, monkeypatch):

@@ -436,7 +436,7 @@ def test_from_pairs_to_an_operator_to_the_network(pairs, store, tmp_path, capsys
     assert cli.main([*second, *begin, "--set", "train.iterations=1"]) == 0
     capsys.readouterr()
     assert cli.main([*second, *begin, "--set", f"start.weights={lbo}"]) == 1
-    assert "weights of another network" in capsys.readouterr().err
+    assert "made for another network" in capsys.readouterr().err
     assert cli.main([*second, "--set", "train.precision=fp16"]) == 1
     assert capsys.readouterr().err.startswith('train: train.precision = "fp16" on the CPU, wanted')
     assert cli.main([*second, "--set", "train.prec=fp16"]) == 1

@@ -31,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     looking = commands.add_parser("inspect", help="list the clips and write the report")
     looking.add_argument("out", type=Path, metavar="OUT", help="folder of the dataset")
     looking.add_argument("--verify", action="store_true", help="read all clips, compare hashes")
+    for one in (making, looking):  # as before the action
+        one.add_argument(
+            "--debug",
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help="show where an error came from",
+        )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import get_args
 
+import msgspec
 import torch
 from tqdm import tqdm
 
@@ -99,6 +100,7 @@ def run(args: argparse.Namespace) -> None:
                 note=_note(peer, args.timing_frames),
             )
         )
+    columns = [_explained(column, results, args.protocol) for column in columns]
     report.write(
         args.out,
         report.Report(
@@ -124,6 +126,18 @@ def _note(peer: Peer, frames: int) -> str:
             f"clip of {frames} frames divided by their number"
         )
     return "; ".join(notes)
+
+
+def _explained(
+    column: compare.Column, results: list[compare.Result], protocol: compare.Protocol
+) -> compare.Column:
+    """With the reason why no frame of any clip was measured, where that is so."""
+    if column.missing or any(result.means.get(column.key) is not None for result in results):
+        return column
+    short = "no clip has two frames" if column.key == "warping" else "no frame could be judged"
+    if column.key != "warping" and protocol == "paper":
+        short = "no clip has a tenth frame (--protocol all judges every one)"
+    return msgspec.structs.replace(column, missing=short)
 
 
 def _device(device: torch.device) -> str:

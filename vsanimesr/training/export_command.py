@@ -18,7 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--raw", action="store_true", help="the trained weights, not their running average")
     add("--title", help="name of the weights (default: that of the file)")
     add("--onnx", type=Path, help="also write the network's step as this .onnx file")
-    add("--precision", default="fp32", help="of the .onnx file: fp32 (default) or fp16")
+    add(
+        "--precision",
+        choices=("fp32", "fp16"),
+        default="fp32",
+        help="of the .onnx file: fp32 (default) or fp16",
+    )
 
 
 def run(args: argparse.Namespace) -> None:

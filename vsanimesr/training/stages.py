@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
+from lightning_fabric import Fabric, seed_everything
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import nn
 from torch.utils.data import Dataset
 
-from vsanimesr.errors import TrainingError
+from vsanimesr.errors import TrainingError, WeightsError
 from vsanimesr.training import checkpoint, config, loop, networks, recipe, vgg
 from vsanimesr.training.clips import ClipStore, PatchDataset
 from vsanimesr.training.degrade import Degrader, Recipe
@@ -19,6 +19,7 @@ from vsanimesr.training.lbo import Lbo, load_pool
 from vsanimesr.training.losses import Perceptual
 from vsanimesr.training.on_device import CrispSamples, OnDevice
 from vsanimesr.training.samples import ClipSamples, PairSamples, Sample
+from vsanimesr.weights import compare
 
 
 def run(stage: recipe.Stage, folder: Path, device: str) -> None:
@@ -39,7 +40,7 @@ def run(stage: recipe.Stage, folder: Path, device: str) -> None:
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.backends.cudnn.benchmark = False
     fabric = processes(device)
-    torch.manual_seed(settings.seed)
+    seed_everything(settings.seed, verbose=False)
     if isinstance(stage, recipe.NetworkStage):
         generator: nn.Module = networks.generator(stage.network.scales)
         samples, prepare = clip_samples(stage.data, stage.degrade, settings.seed, fabric.device)
@@ -98,10 +99,15 @@ def begin(generator: nn.Module, start: recipe.Start) -> None:
         TrainingError: They cannot be read, or are of another network.
     """
     weights = checkpoint.weights(start.weights, start.use)
+    shapes, wanted = (
+        {name: tuple(value.shape) for name, value in tensors.items()}
+        for tensors in (weights, generator.state_dict())
+    )
     try:
-        generator.load_state_dict(weights)
-    except RuntimeError as error:
-        raise TrainingError(f"{start.weights}: weights of another network ({error})") from error
+        compare(shapes, wanted)
+    except WeightsError as error:
+        raise TrainingError(f"{start.weights}: {error}") from error
+    generator.load_state_dict(weights)
 
 
 def clip_samples(

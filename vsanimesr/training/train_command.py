@@ -1,12 +1,15 @@
 """`train`: one stage, from its recipe; given again, it goes on where the run stands."""
 
 import argparse
+import logging
 from pathlib import Path
 from typing import cast
 
 import torch
 
 from vsanimesr.training import config, recipe, stages
+
+log = logging.getLogger("vsanimesr")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,5 +49,9 @@ def run(args: argparse.Namespace) -> int:
     device = args.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    log.info(
+        "%s: %d iterations by %s, on %s", args.run, stage.train.iterations, args.recipe, device
+    )
     stages.run(stage, args.run, device)
+    log.info("%s: done", args.run)
     return 0
