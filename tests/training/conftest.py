@@ -2,7 +2,7 @@ import pytest
 import torch
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def one_thread():
     """Small convolutions gain nothing from more, and lose much beside other work."""
     before = torch.get_num_threads()

@@ -29,15 +29,6 @@ from vsanimesr.training.evaluate import (
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Pictures this small are slower on many threads, much so where other programs run."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def pair(seed=1):
     random = np.random.default_rng(seed)
     a = random.random((2, 3, 24, 31))

@@ -18,15 +18,6 @@ from vsanimesr.training.evaluate.realbasicvsr import RealBasicVSR, SpyNet, warp
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Pictures this small are slower on many threads, much so where other programs run."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(1)

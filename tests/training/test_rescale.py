@@ -26,15 +26,6 @@ from vsanimesr.training import (
 )
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Pictures this small are slower on many threads, much so where other programs run."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def bicubic(frames):
     """A model that only enlarges."""
     for frame in frames:

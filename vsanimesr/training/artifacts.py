@@ -1,9 +1,9 @@
 """How much an enlarged picture suffers at its edges, told from its gradients alone.
 
 The paper ranks rescaling factors by "simple gradient statistics" on patches with edges, and does
-not define them (section 4); these are this project's. They rest on what animation
-looks like: lines and flat areas. Next to a clean edge there is nothing; next to a bad one there is
-ringing, mosquito noise, or the blur of the edge itself, all of which are gradients.
+not define them; these are this project's. They rest on what animation looks like: lines and flat
+areas. Next to a clean edge there is nothing; next to a bad one there is ringing, mosquito noise, or
+the blur of the edge itself, all of which are gradients.
 """
 
 import cv2

@@ -1,7 +1,7 @@
 """The input-rescaling strategy: pseudo high-resolution pictures for a real low-quality video.
 
 A model trained with basic operators only repairs a real video badly, but one that is shrunk first
-much better: shrinking hides what it cannot repair (paper, section 4). The right factor differs
+much better: shrinking hides what it cannot repair (the paper). The right factor differs
 from video to video. The network's picture of the shrunk frame, brought to twice the size of the
 frame, is then a target whose degradation to the frame itself a learnable basic operator can learn.
 """
