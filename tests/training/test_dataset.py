@@ -192,6 +192,21 @@ def test_what_has_changed_is_measured_anew(folder, tmp_path, change):
     assert file.read_bytes() != old
 
 
+@pytest.mark.parametrize("harm", ["meta", "frames"])
+def test_a_damaged_clip_is_made_anew(folder, tmp_path, harm):
+    shutil.copytree(folder / "pictures", tmp_path / "in" / "pictures")
+    store, clip = ClipStore(tmp_path / "out"), tmp_path / "out" / "clips" / "pictures"
+    assert [one.status for one in run(tmp_path / "in", tmp_path / "out")] == ["made"]
+    if harm == "meta":
+        (clip / "meta.json").write_text("{")
+    else:
+        (clip / "frames.b2nd").unlink()
+    with pytest.raises(TrainingError, match="remove the folder and build again"):
+        ClipStore(tmp_path / "out").read("pictures")
+    assert [one.status for one in run(tmp_path / "in", tmp_path / "out")] == ["made"]
+    assert len(store.read("pictures")) == 20
+
+
 def test_damaged_measurements_are_named(folder, built, tmp_path):
     out = tmp_path / "copy"
     shutil.copytree(built[0], out)

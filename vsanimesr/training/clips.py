@@ -55,7 +55,8 @@ class ClipStore:
                 self._meta[name] = json.loads(path.read_text())
             except (OSError, ValueError) as error:
                 raise TrainingError(
-                    f"{self.root}: the clip {name} cannot be read: {error}"
+                    f"{self.root}: the clip {name} cannot be read: {error}; remove the folder and "
+                    "build again"
                 ) from error
         return self._meta[name]
 
@@ -96,7 +97,13 @@ class ClipStore:
                 f"{self.root}: frames {list(wanted)[:3]}… at {x},{y} of {w}x{h} asked of the clip "
                 f"{name}, which has {self.frames(name)} of {width}x{height}"
             )
-        stored = _opened(str(self._folder(name) / "frames.b2nd"))
+        path = self._folder(name) / "frames.b2nd"
+        try:
+            stored = _opened(str(path))
+        except (OSError, RuntimeError) as error:
+            raise TrainingError(
+                f"{path}: cannot be opened ({error}); remove the folder and build again"
+            ) from error
         result = np.empty((len(wanted), h, w, 3), np.uint8)
         for place, i in enumerate(wanted):
             result[place] = stored[i, y : y + h, x : x + w]
@@ -136,7 +143,8 @@ class ClipStore:
                     with path.open("rb") as file:
                         os.fsync(file.fileno())
             except (OSError, RuntimeError) as error:
-                raise TrainingError(f"{clips}: {name} cannot be written: {error}") from error
+                hint = "" if isinstance(error, OSError) else " (is the disk full?)"
+                raise TrainingError(f"{clips}: {name} cannot be written: {error}{hint}") from error
             self._replace(name, made)
 
     def _replace(self, name: str, made: Path) -> None:
@@ -146,6 +154,14 @@ class ClipStore:
         if target.exists():  # a folder cannot be replaced in one go where it is not empty
             target.rename(made.with_name("old"))
         made.rename(target)
+
+    def whole(self, name: str) -> bool:
+        """Whether there is such a clip, as far as can be told without reading its frames."""
+        try:
+            self.meta(name)
+        except TrainingError:
+            return False
+        return (self._folder(name) / "frames.b2nd").is_file()
 
     def remove(self, name: str) -> None:
         """Delete a clip."""

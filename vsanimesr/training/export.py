@@ -12,7 +12,7 @@ import safetensors.numpy
 from torch import Tensor
 
 from vsanimesr import __version__, weights
-from vsanimesr.errors import TrainingError
+from vsanimesr.errors import TrainingError, WeightsError
 from vsanimesr.training import checkpoint, networks, pictures
 from vsanimesr.training.lbo import Lbo
 
@@ -69,10 +69,13 @@ def export(
     with tempfile.TemporaryDirectory(prefix="vsanimesr-") as folder:
         tried = Path(folder, target.name)
         pictures.write_bytes(tried, content)
-        if any(name.startswith("main.") for name in tensors):
-            Lbo.load(tried)
-        else:
-            networks.load(str(tried))
+        try:
+            if any(name.startswith("main.") for name in tensors):
+                Lbo.load(tried)
+            else:
+                networks.load(str(tried))
+        except WeightsError as error:
+            raise WeightsError(str(error).replace(str(tried), str(source))) from error
     pictures.write_bytes(target, content)
     return facts
 

@@ -109,7 +109,7 @@ def _build(
 ) -> tuple[Literal["made", "kept", "none"], str]:
     source = frames.probe(path)
     store = ClipStore(out)
-    there = name in store.names()
+    there = store.whole(name)
     chosen, doubt = _refused(source, recipe), ""
     if not chosen:
         measured = _analysis(name, path, out, source, recipe)

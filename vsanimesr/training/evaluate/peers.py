@@ -174,7 +174,8 @@ def _single(name: str, path: Path, device: torch.device) -> Peer:
     try:
         model = spandrel.ModelLoader(device).load_from_file(path)
     except Exception as error:  # it says so in many ways
-        raise TrainingError(f"{path}: not a network that spandrel knows ({error})") from error
+        said = str(error) or type(error).__name__
+        raise TrainingError(f"{path}: not a network that spandrel knows ({said})") from error
     if not isinstance(model, spandrel.ImageModelDescriptor):
         raise TrainingError(f"{path}: {model.architecture.name} is not from image to image")
     if (model.scale, model.input_channels, model.output_channels) != (SCALE, 3, 3):
