@@ -313,3 +313,35 @@ def test_openvino_runs_on_the_cpu_only(fixed_weights):
             **{"device": "cuda", "precision": "fp32"},
         )
     assert openvino_engine.PRECISIONS.keys() == {"fp32", "bf16"}
+
+
+FREED_ELSEWHERE = """
+import gc, os, signal, threading
+import numpy as np
+from vsanimesr.colour import RGBS
+from vsanimesr.engines.openvino_engine import OpenVinoEngine
+from vsanimesr.models import parameter_shapes
+weights = {name: np.zeros(shape, np.float32) for name, shape in parameter_shapes().items()}
+options = {"device": "cpu", "precision": "fp32", "source": RGBS, "target": RGBS}
+engines = [OpenVinoEngine(weights, width=16, height=12, **options)]
+def free():
+    engines.clear()
+    gc.collect()
+thread = threading.Thread(target=free)
+thread.start()
+thread.join()
+signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals between processes")
+def test_signals_find_their_stack_after_a_node_was_freed_by_another_thread():
+    done = subprocess.run(
+        [sys.executable, "-c", FREED_ELSEWHERE],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr

@@ -5,6 +5,7 @@ Letters: h, w rows and columns of a source frame; H, W the same after padding to
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import openvino as ov
@@ -34,6 +35,17 @@ class State:
 
     image: ov.Tensor
     hidden: ov.Tensor
+
+
+@cache
+def _core() -> ov.Core:
+    """The runtime, kept for the life of the process.
+
+    On processors with AMX its CPU plugin gives the thread that loads it a stack for signals, and
+    when unloaded frees that stack: in use still, if another thread unloads it. The next signal, as
+    Ctrl-C, would then be handled in memory of someone else's.
+    """
+    return ov.Core()
 
 
 class OpenVinoEngine:
@@ -74,7 +86,7 @@ class OpenVinoEngine:
         """
         if device not in ("auto", "cpu"):
             raise EngineError(f"device={device}, but backend=openvino runs on the cpu only")
-        core = ov.Core()
+        core = _core()
         precision = pick_precision(precision, core)
         rows, columns = height + -height % ALIGNMENT, width + -width % ALIGNMENT
         self._source, self._target = source, target
