@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.numpy import save_file
 from torch import Tensor
 
 from vsanimesr import weights
 from vsanimesr.errors import OptionError
-from vsanimesr.models import BLOCKS, FEATURES, IMAGE, SCALE, parameter_shapes
+from vsanimesr.models import BLOCKS, FEATURES, FIRST, IMAGE, SCALE, parameter_shapes
 from vsanimesr.network import Network, image_of
 
 BUNNY = Path(__file__).parent / "data" / "bunny_64x48.npz"
@@ -55,9 +56,12 @@ def stream(network: Network, frames: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def plain_step(
-    p: Mapping[str, Tensor], window: Tensor, feedback: Tensor, state: Tensor
+    p: Mapping[str, Tensor], window: Tensor, feedback: Tensor | None, state: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """One step as the paper draws it, with the image (n, 3, 4h, 4w) at full size."""
+    """One step as the paper draws it, with the image (n, 3, 4h, 4w) at full size.
+
+    Without feedback, that of VQD-SR: its first convolution sees window and state alone.
+    """
 
     def conv(name: str, z: Tensor, stride: int = 1) -> Tensor:
         name = f"recurrent_cell.{name}"
@@ -70,7 +74,8 @@ def plain_step(
         return F.interpolate(z, scale_factor=scale, mode="bilinear", align_corners=False)
 
     s: dict[int, Tensor] = {}
-    z = torch.cat((window, F.pixel_unshuffle(feedback, SCALE), state), 1)
+    fed = () if feedback is None else (F.pixel_unshuffle(feedback, SCALE),)
+    z = torch.cat((window, *fed, state), 1)
     for scale, stride in (1, 1), (2, 2), (4, 2):
         z = s[scale] = lrelu(conv(f"conv_s{scale}_first.0", z, stride))
     for i in range(5):
@@ -161,6 +166,31 @@ def test_a_step_is_the_plain_step(
         plain, hidden = plain_step(parameters, window, plain, hidden)
         torch.testing.assert_close(image, plain, rtol=0, atol=tolerance)
         torch.testing.assert_close(state, hidden, rtol=0, atol=tolerance)
+
+
+def check_a_network_without_its_image(tensors: dict[str, np.ndarray], path: Path) -> None:
+    first = tensors[FIRST]
+    cut = tensors | {FIRST: np.concatenate((first[:, :9], first[:, 57:]), axis=1)}
+    save_file(cut, path)
+    network = Network.from_weights(weights.load(str(path))).requires_grad_(False)
+    plain = {name: torch.tensor(array) for name, array in cut.items()}
+    assert plain[FIRST].shape == (64, 73, 3, 3)
+    frames = waves()[:, :3].float()
+    hidden = frames.new_zeros(1, FEATURES, *frames.shape[-2:])
+    for t, (image, state) in enumerate(stream(network, frames)):
+        window = torch.cat([frames[:, min(max(i, 0), 2)] for i in (t - 1, t, t + 1)], 1)
+        wanted, hidden = plain_step(plain, window, None, hidden)
+        torch.testing.assert_close(image, wanted, rtol=0, atol=SINGLE)
+        torch.testing.assert_close(state, hidden, rtol=0, atol=SINGLE)
+
+
+def test_a_network_without_its_image(fixed_weights: dict[str, np.ndarray], tmp_path: Path) -> None:
+    check_a_network_without_its_image(fixed_weights, tmp_path / "cut.safetensors")
+
+
+@pytest.mark.weights
+def test_v2_without_its_image(released: dict[str, Path], tmp_path: Path) -> None:
+    check_a_network_without_its_image(weights.read(released["v2"]), tmp_path / "cut.safetensors")
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])

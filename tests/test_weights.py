@@ -22,7 +22,7 @@ import torch
 import vsanimesr
 from vsanimesr import weights, wheel
 from vsanimesr.errors import WeightsError
-from vsanimesr.models import RELEASES, REQUIREMENT
+from vsanimesr.models import FIRST, RELEASES, REQUIREMENT
 
 type Tensors = dict[str, np.ndarray]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(vsanimesr.__file__).parents[1])}
@@ -313,6 +313,26 @@ def test_a_file_of_ones_own(
         assert np.array_equal(got[name], array.astype(np.float32))
 
 
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_network_that_is_not_fed_its_image(
+    suffix: str, tmp_path: Path, fixed_weights: Tensors
+) -> None:
+    path = tmp_path / f"own{suffix}"
+    first = fixed_weights[FIRST]
+    cut = np.concatenate((first[:, :9], first[:, 57:]), axis=1)
+    save(path, fixed_weights | {FIRST: cut})
+    lines: list[str] = []
+    got = weights.load(str(path), lines.append)
+    wanted = first.copy()
+    wanted[:, 9:57] = 0
+    assert np.array_equal(got[FIRST], wanted)
+    assert all(np.array_equal(got[name], fixed_weights[name]) for name in got if name != FIRST)
+    assert lines == [
+        f"{path}: a network that is not fed its last image (as VQD-SR's): its first convolution "
+        "gets 48 inputs of zeros"
+    ]
+
+
 def without_a_bias(tensors: Tensors) -> None:
     del tensors["recurrent_cell.fusion.2.bias"]
 
@@ -326,6 +346,10 @@ def narrower(tensors: Tensors) -> None:
         tensors[name] = tensors[name][:32]
 
 
+def of_another_window(tensors: Tensors) -> None:
+    tensors[FIRST] = tensors[FIRST][:, :67]
+
+
 def not_a_number(tensors: Tensors) -> None:
     tensors["recurrent_cell.fusion.2.bias"] = np.full(112, np.nan, np.float32)
 
@@ -337,6 +361,7 @@ def not_a_number(tensors: Tensors) -> None:
         (without_a_bias, r"made for another network: no recurrent_cell\.fusion\.2\.bias$"),
         (with_another, r"made for another network: unknown upsampler\.weight$"),
         (narrower, r"is \(32, 121, 3, 3\), wanted \(64, 121, 3, 3\), .* and 47 more$"),
+        (of_another_window, r"first\.0\.weight is \(64, 67, 3, 3\), wanted \(64, 121, 3, 3\)$"),
         (not_a_number, r"recurrent_cell\.fusion\.2\.bias holds NaN or infinite values"),
     ],
 )

@@ -16,6 +16,10 @@ WINDOW = 9
 """Input channels from the source: previous, current and next frame, RGB each."""
 IMAGE = 3 * SCALE**2
 """Channels of an output image when each 4x4 square is folded into one source pixel."""
+FIRST = "recurrent_cell.conv_s1_first.0.weight"
+"""The one tensor whose shape depends on the network's inputs: window, fed-back image, state."""
+WITHOUT_IMAGE = WINDOW + FEATURES
+"""Inputs of a network that is not fed its last image, only its state: VQD-SR's (ICCV 2023)."""
 ALIGNMENT = max(BLOCKS)
 """Width and height of a source frame must be multiples of this: the coarsest branch's stride."""
 

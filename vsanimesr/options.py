@@ -28,7 +28,9 @@ class Options:
         OptionError: A value outside its limits.
     """
 
-    model: str = _option("v2", "`v1`, `v2`, or a `.pth` or `.safetensors` file of this network")
+    model: str = _option(
+        "v2", "`v1`, `v2`, or a `.pth` or `.safetensors` file of this network or of VQD-SR's"
+    )
     scale: float = _option(
         4.0, "enlargement, at most 4; below, the result is resized down (antialiased) to even sizes"
     )

@@ -17,7 +17,16 @@ import safetensors.numpy
 
 from vsanimesr import pth, wheel
 from vsanimesr.errors import WeightsError
-from vsanimesr.models import RELEASES, REQUIREMENT, Release, parameter_shapes
+from vsanimesr.models import (
+    FIRST,
+    IMAGE,
+    RELEASES,
+    REQUIREMENT,
+    WINDOW,
+    WITHOUT_IMAGE,
+    Release,
+    parameter_shapes,
+)
 
 STALE_SECONDS = 3600
 """A temporary file that old belongs to a process that was killed."""
@@ -45,7 +54,7 @@ def load(model: str, log: Log | None = None) -> Tensors:
     """
     if model in RELEASES:
         return _released(RELEASES[model], log)[1]
-    return read(locate(model))
+    return read(locate(model), log=log)
 
 
 def fetch(name: str, log: Log | None = None) -> Path:
@@ -92,13 +101,18 @@ def cache() -> Path:
     return Path(chosen or platformdirs.user_cache_dir("vsanimesr", appauthor=False)).absolute()
 
 
-def read(path: Path, check: Callable[[Shapes], None] | None = None) -> Tensors:
+def read(
+    path: Path, check: Callable[[Shapes], None] | None = None, log: Log | None = None
+) -> Tensors:
     """Read a file of this network's weights. No code from it is run.
+
+    A network that is not fed its last image (`models.WITHOUT_IMAGE`) becomes one that ignores it.
 
     Args:
         path: `.safetensors`, or `.pth` as `pth.read` takes it; numbers of 16, 32 or 64 bits.
         check: Raises WeightsError where names and shapes are not the ones wanted; by default, those
             of `models.parameter_shapes` are.
+        log: As for `load`.
 
     Returns:
         The float32 tensors, all finite.
@@ -108,13 +122,13 @@ def read(path: Path, check: Callable[[Shapes], None] | None = None) -> Tensors:
     """
     try:
         reader = _read_safetensors if path.suffix == ".safetensors" else pth.read
-        tensors = reader(path, check or _check)
+        tensors = reader(path, lambda shapes: (check or _check)(_completed_shapes(shapes)))
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error})") from error
     for name, array in tensors.items():
         if not np.isfinite(array).all():
             raise WeightsError(f"{path}: {name} holds NaN or infinite values; get the file again")
-    return tensors
+    return _completed(path, tensors, log or logging.getLogger("vsanimesr").info)
 
 
 def digest(tensors: Mapping[str, np.ndarray]) -> str:
@@ -166,6 +180,27 @@ def _check(shapes: Shapes) -> None:
             "filter does not run; `python -m vsanimesr.training evaluate` does"
         )
     compare(shapes, parameter_shapes())
+
+
+def _completed_shapes(shapes: Shapes) -> Shapes:
+    """With the inputs of the first convolution that `_completed` adds."""
+    shape = shapes.get(FIRST, ())
+    if shape[1:2] != (WITHOUT_IMAGE,):
+        return shapes
+    return {**shapes, FIRST: (shape[0], WITHOUT_IMAGE + IMAGE, *shape[2:])}
+
+
+def _completed(path: Path, tensors: Tensors, log: Log) -> Tensors:
+    """With zeros for the fed-back image, between window and state, where it is no input."""
+    first = tensors.get(FIRST)
+    if first is None or first.shape[1] != WITHOUT_IMAGE:
+        return tensors
+    log(
+        f"{path}: a network that is not fed its last image (as VQD-SR's): its first convolution "
+        f"gets {IMAGE} inputs of zeros"
+    )
+    zeros = np.zeros((len(first), IMAGE, *first.shape[2:]), np.float32)
+    return {**tensors, FIRST: np.concatenate((first[:, :WINDOW], zeros, first[:, WINDOW:]), axis=1)}
 
 
 def _released(release: Release, log: Log | None) -> tuple[Path, Tensors]:

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from vsanimesr import wheel
 from vsanimesr.errors import TrainingError, WeightsError
+from vsanimesr.models import FIRST
 from vsanimesr.training import evaluate_command, pictures, stream
 from vsanimesr.training.evaluate import (
     compare,
@@ -197,6 +198,23 @@ def test_any_network_that_spandrel_knows_can_be_compared(tmp_path):
         peers.load(str(tmp_path / "odd.safetensors"), CPU)
     with pytest.raises(WeightsError, match=r"none\.pth"):
         peers.load("none.pth", CPU)
+
+
+def test_a_network_that_is_not_fed_its_image(fixed_weights, tmp_path, caplog):
+    """VQD-SR's weights are such a file: zeros stand in for the image, as the log says."""
+    first = fixed_weights[FIRST]
+    cut = np.concatenate((first[:, :9], first[:, 57:]), axis=1)
+    tensors = {name: torch.tensor(array) for name, array in fixed_weights.items()}
+    save_file(tensors | {FIRST: torch.tensor(cut)}, tmp_path / "cut.safetensors")
+    tensors[FIRST][:, 9:57] = 0
+    save_file(tensors, tmp_path / "zeros.safetensors")
+    frames = torch.rand(3, 3, 12, 16)
+    with caplog.at_level("INFO", "vsanimesr"):
+        peer = peers.load(str(tmp_path / "cut.safetensors"), CPU)
+    assert "cut.safetensors: a network that is not fed its last image" in caplog.text
+    wanted = peers.load(str(tmp_path / "zeros.safetensors"), CPU).upscale(frames)
+    for got, other in zip(peer.upscale(frames), wanted, strict=True):
+        assert torch.equal(got, other)
 
 
 def test_costs_are_those_of_the_paper(fixed_model):
