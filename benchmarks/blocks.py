@@ -32,7 +32,7 @@ import vapoursynth as vs
 from vsanimesr import engines, weights
 from vsanimesr.colour import FULL_RGB
 from vsanimesr.encode.enlarge import marked
-from vsanimesr.engines.torch_engine import State
+from vsanimesr.engines.torch.engine import State
 from vsanimesr.recurrence import Cuts
 
 SPACING = 12
@@ -74,9 +74,7 @@ def measure(path: Path, model: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """For each number of warm-up steps: PSNR and worst difference at all starts of the clip."""
     frames, cuts = read(path)
     height, width = frames[0].shape[1:]
-    engine = engines.load(
-        "auto", weights.load(model), width=width, height=height, device="auto", precision="auto"
-    )
+    engine = engines.load("auto", weights.load(model), engines.Setup(width=width, height=height))
     sources = [engine.upload(list(frame), FULL_RGB) for frame in frames]
 
     def run(first: int, count: int) -> list[State]:

@@ -24,18 +24,21 @@ def measure(width: int, height: int, count: int, device: str, precision: str) ->
 
     from vsanimesr import weights
     from vsanimesr.colour import Colour, Family, Format, Matrix
-    from vsanimesr.engines.torch_engine import TorchEngine
+    from vsanimesr.engines import Setup
+    from vsanimesr.engines.torch.engine import TorchEngine
 
     yuv = Format(Family.YUV, 8, sub_w=1, sub_h=1)
     colour = Colour(Matrix.BT709, full=False)
     engine = TorchEngine(
         weights.load("v2"),
-        width=width,
-        height=height,
-        source=yuv,
-        target=yuv,
-        device=device,
-        precision=precision,
+        Setup(
+            width=width,
+            height=height,
+            source=yuv,
+            target=yuv,
+            device=device,
+            precision=precision,
+        ),
         strips=count,
     )
     shapes = [(height, width), *[(height // 2, width // 2)] * 2]

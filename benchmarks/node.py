@@ -89,9 +89,7 @@ def _same(clip: Any) -> Callable[[int], Any]:  # noqa: ANN401
 def bare(width: int, height: int, frames: int, model: str) -> Callable[[], float]:
     """Seconds a frame of the engine without VapourSynth."""
     tensors = weights.load(model)
-    engine = engines.load(
-        "auto", tensors, width=width, height=height, device="auto", precision="auto"
-    )
+    engine = engines.load("auto", tensors, engines.Setup(width=width, height=height))
     print(f"engine: {engine.description}, {width}x{height}")
     random = np.random.default_rng(0)
     pictures = random.random((4, 3, height, width), np.float32)

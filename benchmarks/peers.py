@@ -45,8 +45,8 @@ import torch
 import vapoursynth as vs
 from torch import Tensor
 
-from vsanimesr import weights
-from vsanimesr.colour import FULL_RGB, RGBS
+from vsanimesr import engines, weights
+from vsanimesr.colour import FULL_RGB
 
 TESTS = Path(__file__).parents[1] / "tests"
 GOLDEN = TESTS / "data" / "bunny_64x48.npz"
@@ -206,22 +206,10 @@ def mlrt(net: Any, module: ModuleType, case: Case, folder: Path) -> Run:  # noqa
 
 def ours(case: Case, backend: str, precision: str, **options: Any) -> Run:  # noqa: ANN401
     """An engine of this package."""
-    classes = {
-        "torch": ("torch_engine", "TorchEngine"),
-        "onnx": ("onnx_engine", "OnnxEngine"),
-        "openvino": ("openvino_engine", "OpenVinoEngine"),
-    }
-    module, name = classes[backend]
-    engine = getattr(importlib.import_module(f"vsanimesr.engines.{module}"), name)(
-        weights.load("v2"),
-        width=case.width,
-        height=case.height,
-        source=RGBS,
-        target=RGBS,
-        device=case.device.type,
-        precision=precision,
-        **options,
+    setup = engines.Setup(
+        width=case.width, height=case.height, device=case.device.type, precision=precision
     )
+    engine = engines.load(backend, weights.load("v2"), setup, **options)
     sources = [engine.upload(list(frame), FULL_RGB) for frame in case.frames]
     state: Any = None
     for t in range(STEPS - 1):

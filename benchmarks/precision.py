@@ -16,8 +16,9 @@ import torch
 from blocks import picture, read
 
 from vsanimesr import weights
-from vsanimesr.colour import FULL_RGB, RGBS
-from vsanimesr.engines.torch_engine import State, TorchEngine
+from vsanimesr.colour import FULL_RGB
+from vsanimesr.engines import Setup
+from vsanimesr.engines.torch.engine import State, TorchEngine
 
 
 def render(
@@ -27,12 +28,12 @@ def render(
     height, width = frames[0].shape[1:]
     engine = TorchEngine(
         weights.load(model),
-        width=width,
-        height=height,
-        device=device,
-        precision=precision,
-        source=RGBS,
-        target=RGBS,
+        Setup(
+            width=width,
+            height=height,
+            device=device,
+            precision=precision,
+        ),
     )
     sources = [engine.upload(list(frame), FULL_RGB) for frame in frames]
     state: State | None = None

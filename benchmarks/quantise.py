@@ -3,7 +3,7 @@
     python benchmarks/quantise.py --calibrate CLIP [CLIP ...] --judge CLIP [CLIP ...]
                                   [--frames 24] [--size 320x180] [--rounds 7] [--out out/quantise]
 
-The graph of a step without its last addition (`onnx_graph.residual_graph`) is quantised: every
+The graph of a step without its last addition (`onnx.graph.residual_graph`) is quantised: every
 convolution, or all but those that read the step's arguments and make its results; activations
 by their range over the calibration clips, weights by output channel. ONNX Runtime and OpenVINO run
 the same file; OpenVINO also one made by its own tool, if `nncf` is installed.
@@ -40,10 +40,11 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from vsanimesr import weights
-from vsanimesr.colour import FULL_RGB, RGBS
-from vsanimesr.engines.onnx_graph import addition_graph, residual_graph
-from vsanimesr.engines.openvino_engine import OpenVinoEngine
-from vsanimesr.engines.torch_engine import TorchEngine
+from vsanimesr.colour import FULL_RGB
+from vsanimesr.engines import Setup
+from vsanimesr.engines.onnx.graph import addition_graph, residual_graph
+from vsanimesr.engines.openvino import OpenVinoEngine
+from vsanimesr.engines.torch.engine import TorchEngine
 
 INPUTS: tuple[str, ...] = ("previous", "current", "following", "image_in", "hidden_in")
 SAMPLES = 12
@@ -189,12 +190,12 @@ def engine_step(kind: type, precision: str, width: int, height: int) -> Callable
     """A step of an engine of this package, on noise."""
     engine = kind(
         weights.load("v2"),
-        width=width,
-        height=height,
-        source=RGBS,
-        target=RGBS,
-        device="cpu",
-        precision=precision,
+        Setup(
+            width=width,
+            height=height,
+            device="cpu",
+            precision=precision,
+        ),
     )
     random = np.random.default_rng(0)
     source = engine.upload(list(random.random((3, height, width), np.float32)), FULL_RGB)

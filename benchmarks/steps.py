@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from vsanimesr import weights
-from vsanimesr.colour import FULL_RGB, RGBS
-from vsanimesr.engines.torch_engine import State, TorchEngine
+from vsanimesr.colour import FULL_RGB
+from vsanimesr.engines import Setup
+from vsanimesr.engines.torch.engine import State, TorchEngine
 
 MULTIPLY_ADDS = 1_127_232  # a source pixel, all convolutions
 
@@ -34,12 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     width, height = map(int, options.size.split("x"))
     engine = TorchEngine(
         weights.load(options.model),
-        width=width,
-        height=height,
-        device=options.device,
-        precision=options.precision,
-        source=RGBS,
-        target=RGBS,
+        Setup(
+            width=width,
+            height=height,
+            device=options.device,
+            precision=options.precision,
+        ),
     )
     cuda = "cuda" in engine.description or options.device.startswith("cuda")
     picture = list(np.random.default_rng(0).random((3, height, width), np.float32))

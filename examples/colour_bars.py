@@ -19,7 +19,7 @@ import vapoursynth as vs
 from PIL import Image, ImageDraw
 
 from vsanimesr.colour import Colour, Family, Format, Matrix
-from vsanimesr.engines.torch_colour import Reader, Writer
+from vsanimesr.engines.torch.colour import Reader, Writer
 
 core: Any = vs.core
 Planes = list[np.ndarray[Any, Any]]

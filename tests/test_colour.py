@@ -21,7 +21,7 @@ from vsanimesr.colour import (
     to_yuv,
     writing,
 )
-from vsanimesr.engines.torch_colour import Reader, Writer
+from vsanimesr.engines.torch.colour import Reader, Writer
 from vsanimesr.errors import OptionError
 from vsanimesr.resample import SITES, enlarging, mirrored, shrinking
 

@@ -10,8 +10,9 @@ import vapoursynth as vs
 from clips import digests, source
 
 from vsanimesr import weights
-from vsanimesr.colour import FULL_RGB, RGBS
-from vsanimesr.engines.torch_engine import TorchEngine
+from vsanimesr.colour import FULL_RGB
+from vsanimesr.engines import Setup
+from vsanimesr.engines.torch.engine import TorchEngine
 from vsanimesr.network import image_of
 
 pytestmark = [
@@ -30,12 +31,12 @@ def test_golden_clip(released, model, precision, least):
     count, height, width, _ = clip.shape
     engine = TorchEngine(
         weights.load(model),
-        width=width,
-        height=height,
-        device="cuda",
-        source=RGBS,
-        target=RGBS,
-        precision=precision,
+        Setup(
+            width=width,
+            height=height,
+            device="cuda",
+            precision=precision,
+        ),
     )
     sources = [engine.upload(list(np.moveaxis(frame, -1, 0)), FULL_RGB) for frame in clip]
     state = None

@@ -1,6 +1,6 @@
 """The torch engine alone, and the released system's render through the whole filter."""
 
-import builtins
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +8,12 @@ import pytest
 import torch
 import vapoursynth as vs
 
-from vsanimesr import engines
+from vsanimesr import engines, options
 from vsanimesr.colour import FULL_RGB
-from vsanimesr.engines.torch_engine import TorchEngine, pick_device, pick_precision
+from vsanimesr.engines import choice
+from vsanimesr.engines.backends import BACKENDS, Backend
+from vsanimesr.engines.choice import pick_backend
+from vsanimesr.engines.torch.engine import TorchEngine, pick_device, pick_precision
 from vsanimesr.errors import EngineError
 
 GOLDEN = Path(__file__).parent / "data" / "bunny_64x48.npz"
@@ -19,10 +22,9 @@ GOLDEN = Path(__file__).parent / "data" / "bunny_64x48.npz"
 @pytest.fixture
 def make(fixed_weights):
     def call(width=16, height=12, backend="torch", **options):
-        defaults = {"device": "cpu", "precision": "fp32"}
-        return engines.load(
-            backend, fixed_weights, width=width, height=height, **defaults | options
-        )
+        given = {"width": width, "height": height, "device": "cpu", "precision": "fp32"}
+        given |= {name: options.pop(name) for name in ("precision",) if name in options}
+        return engines.load(backend, fixed_weights, engines.Setup(**given), **options)
 
     return call
 
@@ -160,15 +162,15 @@ def test_devices(monkeypatch):
 
 
 def test_auto_takes_the_fastest_of_those_installed(monkeypatch):
-    monkeypatch.setattr(engines, "devices", list)
-    assert engines.pick_backend("auto", "auto", "") == "torch"
-    assert engines.pick_backend("auto", "auto", "cpu") == "onnx"
-    monkeypatch.setattr(engines, "_installed", lambda name: name != "torch")
-    assert engines.pick_backend("cpu", "auto", "") == "openvino"
-    assert engines.pick_backend("auto", "fp16", "") == "onnx"
-    assert engines.pick_backend("cuda:1", "auto", "") == "onnx"
-    monkeypatch.setattr(engines, "_installed", lambda _: False)
-    assert engines.pick_backend("cpu", "auto", "") == "torch"
+    monkeypatch.setattr(choice, "devices", list)
+    assert pick_backend("auto", "auto", "") == "torch"
+    assert pick_backend("auto", "auto", "cpu") == "onnx"
+    monkeypatch.setattr(Backend, "installed", property(lambda own: "torch" not in own.packages))
+    assert pick_backend("cpu", "auto", "") == "openvino"
+    assert pick_backend("auto", "fp16", "") == "onnx"
+    assert pick_backend("cuda:1", "auto", "") == "onnx"
+    monkeypatch.setattr(Backend, "installed", False)
+    assert pick_backend("cpu", "auto", "") == "torch"
 
 
 @pytest.mark.parametrize(
@@ -185,17 +187,18 @@ def test_options_of_another_backend_are_refused(make, backend, option):
         make(backend=backend, **option)
 
 
-def test_torch_missing(monkeypatch):
-    real = builtins.__import__
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_runtime_that_is_not_installed(monkeypatch, name):
+    runtime = BACKENDS[name].packages[0]
+    monkeypatch.delitem(sys.modules, BACKENDS[name].engine[0], raising=False)
+    monkeypatch.setitem(sys.modules, runtime, None)  # importing it fails
+    advice = rf"backend={name}, but {runtime} is not .* pip install 'vapoursynth-animesr\[{name}\]'"
+    with pytest.raises(EngineError, match=advice):
+        engines.load(name, {}, engines.Setup(width=4, height=4))
 
-    def without_torch(name, *arguments, **options):
-        if name == "vsanimesr.engines.torch_engine":
-            raise ModuleNotFoundError("No module named 'torch'", name="torch")
-        return real(name, *arguments, **options)
 
-    monkeypatch.setattr(builtins, "__import__", without_torch)
-    with pytest.raises(EngineError, match=r"torch is not installed: pip install 'vapoursynth-anim"):
-        engines.load("torch", {}, width=4, height=4, device="cpu", precision="fp32")
+def test_the_options_name_the_backends():
+    assert tuple(BACKENDS) == options.BACKENDS
 
 
 def test_the_engine_says_what_it_is(make):

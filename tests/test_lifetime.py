@@ -14,7 +14,7 @@ import pytest
 import vapoursynth as vs
 from clips import digest, source
 
-from vsanimesr.engines.torch_engine import TorchEngine
+from vsanimesr.engines.torch.engine import TorchEngine
 
 TESTS = str(Path(__file__).parent)
 

@@ -12,11 +12,11 @@ import torch
 
 from vsanimesr import weights
 from vsanimesr.colour import FULL_RGB, RGBS, ChromaLocation, Colour, Family, Format, Matrix
-from vsanimesr.engines import onnx_session, openvino_engine
-from vsanimesr.engines.onnx_colour import plane_shapes, plane_type
-from vsanimesr.engines.onnx_engine import OnnxEngine
-from vsanimesr.engines.openvino_engine import OpenVinoEngine, pick_precision
-from vsanimesr.engines.torch_engine import TorchEngine
+from vsanimesr.engines import BACKENDS, Setup
+from vsanimesr.engines.onnx import session
+from vsanimesr.engines.onnx.engine import OnnxEngine
+from vsanimesr.engines.openvino import PRECISIONS, OpenVinoEngine, pick_precision
+from vsanimesr.engines.torch.engine import TorchEngine
 from vsanimesr.errors import EngineError
 
 GOLDEN = Path(__file__).parent / "data" / "bunny_64x48.npz"
@@ -27,12 +27,15 @@ BT709 = Colour(Matrix.BT709, full=False, chroma=ChromaLocation.LEFT)
 BF16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
+def setup(**options):
+    defaults = {"width": 16, "height": 12, "device": "cpu", "precision": "fp32"}
+    return Setup(**defaults | options)
+
+
 @pytest.fixture(params=ENGINES)
 def make(request, fixed_weights):
     def call(tensors=None, **options):
-        defaults = {"width": 16, "height": 12, "source": RGBS, "target": RGBS}
-        defaults |= {"device": "cpu", "precision": "fp32"}
-        return ENGINES[request.param](tensors or fixed_weights, **defaults | options)
+        return ENGINES[request.param](tensors or fixed_weights, setup(**options))
 
     return call
 
@@ -62,8 +65,8 @@ def render(engine, frames, of, target, height, width, colour=FULL_RGB):
     for t, source in enumerate(sources):
         neighbours = sources[max(t - 1, 0)], source, sources[min(t + 1, len(sources) - 1)]
         state = engine.step(*neighbours, state)
-        shapes = plane_shapes(target, 4 * height, 4 * width)
-        planes = [np.empty(shape, plane_type(target)) for shape in shapes]
+        shapes = target.shapes(4 * height, 4 * width)
+        planes = [np.empty(shape, target.dtype) for shape in shapes]
         engine.write(state, planes, colour if target.family == of.family else FULL_RGB)
         yield planes
 
@@ -83,11 +86,11 @@ def test_endless_recurrence_is_the_released_render(released, make):
 def test_codes_are_torchs_to_one(make, fixed_weights):
     """Ten-bit frames of no even multiple, subsampled, through both engines."""
     random = np.random.default_rng(0)
-    shapes = plane_shapes(YUV420P10, 10, 18)
+    shapes = YUV420P10.shapes(10, 18)
     frames = [[random.integers(64, 940, s).astype(np.uint16) for s in shapes] for _ in range(3)]
     options = {"width": 18, "height": 10, "source": YUV420P10, "target": YUV420P10}
-    options |= {"device": "cpu", "precision": "fp32", "dither": True}
-    both = [make(**options), TorchEngine(fixed_weights, **options)]
+    options |= {"dither": True}
+    both = [make(**options), TorchEngine(fixed_weights, setup(**options))]
     for ours, theirs in zip(
         *(render(e, frames, YUV420P10, YUV420P10, 10, 18, BT709) for e in both), strict=True
     ):
@@ -150,7 +153,7 @@ def test_planes_may_be_strided_and_read_only(make):
 
 def test_the_colour_may_change_from_frame_to_frame(make):
     engine = make(source=YUV420P10, target=YUV420P10)
-    planes = [np.full(s, 300, np.uint16) for s in plane_shapes(YUV420P10, 12, 16)]
+    planes = [np.full(s, 300, np.uint16) for s in YUV420P10.shapes(12, 16)]
     other = Colour(Matrix.ST170_M, full=True, chroma=ChromaLocation.TOP)
     first = values(engine.upload(planes, BT709))
     assert not np.array_equal(values(engine.upload(planes, other)), first)
@@ -197,13 +200,12 @@ WITHOUT_TORCH = """
 import sys
 sys.modules["torch"] = None  # importing it fails
 import numpy as np
-from vsanimesr.colour import RGBS, FULL_RGB
-from vsanimesr.engines.{module} import {engine}
+from vsanimesr.colour import FULL_RGB
+from vsanimesr.engines import Setup
+from {module} import {engine}
 from vsanimesr.models import parameter_shapes
 tensors = {{name: np.zeros(s, np.float32) for name, s in parameter_shapes().items()}}
-engine = {engine}(
-    tensors, width=8, height=4, source=RGBS, target=RGBS, device="auto", precision="fp32"
-)
+engine = {engine}(tensors, Setup(width=8, height=4, precision="fp32"))
 planes = [np.full((4, 8), 0.5, np.float32)] * 3
 source = engine.upload(planes, FULL_RGB)
 made = [np.empty((16, 32), np.float32) for _ in range(3)]
@@ -213,11 +215,9 @@ engine.close()
 """
 
 
-@pytest.mark.parametrize(
-    ("module", "engine"),
-    [("onnx_engine", "OnnxEngine"), ("openvino_engine", "OpenVinoEngine")],
-)
-def test_torch_is_not_needed_and_nothing_is_printed(module, engine):
+@pytest.mark.parametrize("name", ENGINES)
+def test_torch_is_not_needed_and_nothing_is_printed(name):
+    module, engine = BACKENDS[name].engine
     code = WITHOUT_TORCH.format(module=module, engine=engine)
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
@@ -227,24 +227,20 @@ def test_torch_is_not_needed_and_nothing_is_printed(module, engine):
 def test_onnx_gives_the_same_bytes_with_any_number_of_threads(fixed_weights, monkeypatch):
     found = []
     for threads in (1, 2, 3):
-        monkeypatch.setattr(onnx_session, "_cores", lambda threads=threads: threads)
-        engine = OnnxEngine(
-            fixed_weights,
-            **{"width": 64, "height": 48, "source": RGB24, "target": YUV420P10},
-            **{"device": "cpu", "precision": "fp32"},
-        )
+        monkeypatch.setattr(session, "_cores", lambda threads=threads: threads)
+        of = setup(width=64, height=48, source=RGB24, target=YUV420P10)
+        engine = OnnxEngine(fixed_weights, of)
         frame = [np.arange(3072, dtype=np.uint32).reshape(48, 64).astype(np.uint8)] * 3
         source = engine.upload(frame, Colour(Matrix.RGB, full=True))
         state = engine.step(source, source, source, None)
-        planes = [np.empty(s, np.uint16) for s in plane_shapes(YUV420P10, 192, 256)]
+        planes = [np.empty(s, np.uint16) for s in YUV420P10.shapes(192, 256)]
         engine.write(state, planes, BT709)
         found.append((values(state.image).tobytes(), [plane.tobytes() for plane in planes]))
     assert found[0] == found[1] == found[2]
 
 
 def test_onnx_in_fp16_keeps_fp16(fixed_weights):
-    options = {"width": 16, "height": 12, "source": RGBS, "target": RGBS, "device": "cpu"}
-    half, full = (OnnxEngine(fixed_weights, precision=p, **options) for p in ("fp16", "fp32"))
+    half, full = (OnnxEngine(fixed_weights, setup(precision=p)) for p in ("fp16", "fp32"))
     pairs = zip(*(render(e, rgb(3), RGBS, RGBS, 12, 16) for e in (half, full)), strict=True)
     for ours, theirs in pairs:
         assert -10 * np.log10(np.mean((np.array(ours) - np.array(theirs)) ** 2)) > 50
@@ -256,11 +252,9 @@ def test_onnx_in_fp16_keeps_fp16(fixed_weights):
 
 
 def test_the_engines_say_what_they_are(fixed_weights):
-    options = {"width": 16, "height": 12, "source": RGBS, "target": RGBS}
-    options |= {"device": "auto", "precision": "fp32"}
-    described = OnnxEngine(fixed_weights, **options).description
+    described = OnnxEngine(fixed_weights, setup(device="auto")).description
     assert described == f"onnxruntime {ort.__version__}, cpu, fp32"
-    described = OpenVinoEngine(fixed_weights, **options).description
+    described = OpenVinoEngine(fixed_weights, setup(device="auto")).description
     assert described.startswith("openvino 20")
     assert described.endswith(", cpu, fp32")
 
@@ -272,12 +266,9 @@ def test_openvino_in_bf16_is_as_near_as_torch_in_bf16(released):
     golden = np.load(GOLDEN)["input"]
     frames = [list(frame.transpose(2, 0, 1)) for frame in golden]
     tensors = weights.read(released["v2"])
-    options = {"width": 64, "height": 48, "source": RGB24, "target": RGBS, "device": "cpu"}
-    exact = OpenVinoEngine(tensors, precision="fp32", **options)
-    engines = [
-        exact,
-        *(e(tensors, precision="bf16", **options) for e in (OpenVinoEngine, TorchEngine)),
-    ]
+    options = {"width": 64, "height": 48, "source": RGB24}
+    both = [setup(precision=p, **options) for p in ("fp32", "bf16")]
+    engines = [OpenVinoEngine(tensors, of) for of in both] + [TorchEngine(tensors, both[1])]
     for planes in zip(*(render(e, frames, RGB24, RGBS, 48, 64) for e in engines), strict=True):
         wanted, ours, torchs = (np.array(image) for image in planes)
         ours, torchs = (-10 * np.log10(np.mean((x - wanted) ** 2)) for x in (ours, torchs))
@@ -307,23 +298,18 @@ def test_openvino_takes_bf16_only_where_the_cpu_multiplies_it():
 
 def test_openvino_runs_on_the_cpu_only(fixed_weights):
     with pytest.raises(EngineError, match="device=cuda, but backend=openvino runs on the cpu only"):
-        OpenVinoEngine(
-            fixed_weights,
-            **{"width": 16, "height": 12, "source": RGBS, "target": RGBS},
-            **{"device": "cuda", "precision": "fp32"},
-        )
-    assert openvino_engine.PRECISIONS.keys() == {"fp32", "bf16"}
+        OpenVinoEngine(fixed_weights, setup(device="cuda"))
+    assert PRECISIONS.keys() == {"fp32", "bf16"}
 
 
 FREED_ELSEWHERE = """
 import gc, os, signal, threading
 import numpy as np
-from vsanimesr.colour import RGBS
-from vsanimesr.engines.openvino_engine import OpenVinoEngine
+from vsanimesr.engines import Setup
+from vsanimesr.engines.openvino import OpenVinoEngine
 from vsanimesr.models import parameter_shapes
 weights = {name: np.zeros(shape, np.float32) for name, shape in parameter_shapes().items()}
-options = {"device": "cpu", "precision": "fp32", "source": RGBS, "target": RGBS}
-engines = [OpenVinoEngine(weights, width=16, height=12, **options)]
+engines = [OpenVinoEngine(weights, Setup(width=16, height=12, precision="fp32"))]
 def free():
     engines.clear()
     gc.collect()

@@ -12,16 +12,15 @@ from torch.nn.functional import pixel_shuffle
 from vsanimesr import weights
 from vsanimesr.cli import main
 from vsanimesr.colour import ChromaLocation, Colour, Family, Format, Matrix
-from vsanimesr.engines.onnx_colour import (
-    plane_shapes,
-    plane_type,
+from vsanimesr.engines import Setup
+from vsanimesr.engines.onnx.colour import (
     reading_graph,
     reading_numbers,
     writing_graph,
     writing_numbers,
 )
-from vsanimesr.engines.onnx_graph import addition_graph, residual_graph, step_graph
-from vsanimesr.engines.torch_colour import Reader, Writer
+from vsanimesr.engines.onnx.graph import addition_graph, residual_graph, step_graph
+from vsanimesr.engines.torch.colour import Reader, Writer
 from vsanimesr.network import Network
 
 SINGLE = np.dtype(np.float32)
@@ -143,11 +142,11 @@ def colour_of(of, location, *, full):
 
 def planes_of(of, height, width):
     random = np.random.default_rng(0)
-    for shape in plane_shapes(of, height, width):
+    for shape in of.shapes(height, width):
         if of.floating:
-            yield random.uniform(-0.6, 1.1, shape).astype(plane_type(of))
+            yield random.uniform(-0.6, 1.1, shape).astype(of.dtype)
         else:
-            yield random.integers(0, of.peak, shape, plane_type(of), endpoint=True)
+            yield random.integers(0, of.peak, shape, of.dtype, endpoint=True)
 
 
 def named(planes):
@@ -157,12 +156,13 @@ def named(planes):
 @pytest.mark.parametrize("of", FORMATS, ids=str)
 def test_reading_is_torchs(of):
     height, width = 12, 20
-    read = session(reading_graph(of, height, width, SINGLE))
+    setup = Setup(width=width, height=height, source=of)
+    read = session(reading_graph(setup, SINGLE))
     planes = list(planes_of(of, height, width))
     expected = Reader(of, CPU, torch.float32)
     for location in ChromaLocation if of.sub_w or of.sub_h else [ChromaLocation.LEFT]:
         colour = colour_of(of, location, full=location % 2 == 0)
-        (image,) = read.run(None, named(planes) | reading_numbers(of, colour))
+        (image,) = read.run(None, named(planes) | reading_numbers(setup, colour))
         tensors = [torch.from_numpy(plane) for plane in planes]
         np.testing.assert_allclose(image, expected(tensors, colour).numpy(), atol=1e-6)
 
@@ -171,13 +171,14 @@ def test_reading_is_torchs(of):
 @pytest.mark.parametrize("of", FORMATS, ids=str)
 def test_writing_is_torchs_to_one_code(of, dither):
     height, width = 12, 20
-    write = session(writing_graph(of, height, width, SINGLE, dither=dither))
+    setup = Setup(width=width, height=height, target=of, dither=dither)
+    write = session(writing_graph(setup, SINGLE))
     random = np.random.default_rng(0)
     image = random.normal(0.5, 0.3, (1, 48, height, width)).astype(np.float32)
     expected = Writer(of, CPU, dither=dither)
     for location in ChromaLocation if of.sub_w or of.sub_h else [ChromaLocation.LEFT]:
         colour = colour_of(of, location, full=location % 2 == 1)
-        planes = write.run(None, {"image": image} | writing_numbers(of, colour, dither=dither))
+        planes = write.run(None, {"image": image} | writing_numbers(setup, colour))
         wanted = expected(pixel_shuffle(torch.from_numpy(image), 4), colour)
         for plane, tensor in zip(planes, wanted, strict=True):
             assert plane.dtype == tensor.numpy().dtype
@@ -190,14 +191,15 @@ def test_sizes_that_are_no_multiples_of_4_are_padded_and_cropped():
     of = Format(Family.YUV, 8, sub_w=1, sub_h=1)
     colour = colour_of(of, ChromaLocation.LEFT, full=False)
     planes = list(planes_of(of, 10, 18))
-    numbers = reading_numbers(of, colour)
-    (image,) = session(reading_graph(of, 10, 18, SINGLE)).run(None, named(planes) | numbers)
+    setup = Setup(width=18, height=10, source=of, target=of)
+    numbers = reading_numbers(setup, colour)
+    (image,) = session(reading_graph(setup, SINGLE)).run(None, named(planes) | numbers)
     assert image.shape == (1, 3, 12, 20)
     np.testing.assert_array_equal(image[..., 10:, :], image[..., 9:10, :].repeat(2, axis=2))
     np.testing.assert_array_equal(image[..., 18:], image[..., 17:18].repeat(2, axis=3))
     folded = np.random.default_rng(0).random((1, 48, 12, 20), np.float32)
-    cut = session(writing_graph(of, 10, 18, SINGLE))
-    made = cut.run(None, {"image": folded} | writing_numbers(of, colour))
+    cut = session(writing_graph(setup, SINGLE))
+    made = cut.run(None, {"image": folded} | writing_numbers(setup, colour))
     picture = pixel_shuffle(torch.from_numpy(folded), 4)[..., :40, :72]
     for plane, wanted in zip(made, Writer(of, CPU)(picture, colour), strict=True):
         assert np.abs(plane.astype(int) - wanted.numpy().astype(int)).max() <= 1
@@ -210,12 +212,13 @@ def test_sizes_that_are_no_multiples_of_4_are_padded_and_cropped():
 )
 def test_samples_that_are_no_numbers_do_not_spread(of):
     colour = colour_of(of, ChromaLocation.LEFT, full=True)
-    read = session(reading_graph(of, 8, 16, SINGLE))
-    planes = [np.full(shape, 0.25, plane_type(of)) for shape in plane_shapes(of, 8, 16)]
-    (plain,) = read.run(None, named(planes) | reading_numbers(of, colour))
+    setup = Setup(width=16, height=8, source=of)
+    read = session(reading_graph(setup, SINGLE))
+    planes = [np.full(shape, 0.25, of.dtype) for shape in of.shapes(8, 16)]
+    (plain,) = read.run(None, named(planes) | reading_numbers(setup, colour))
     for plane, bad in zip(planes, (np.nan, np.inf, -np.inf), strict=True):
         plane[3, 2] = bad
-    (image,) = read.run(None, named(planes) | reading_numbers(of, colour))
+    (image,) = read.run(None, named(planes) | reading_numbers(setup, colour))
     assert np.isfinite(image).all()
     assert image.min() >= 0
     assert image.max() <= 1

@@ -7,12 +7,11 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from vsanimesr.colour import RGBS
-from vsanimesr.engines import cuda_device
+from vsanimesr.engines import Setup, cuda_device
 from vsanimesr.engines.cuda_device import CudaDevice
-from vsanimesr.engines.onnx_builder import Builder
-from vsanimesr.engines.onnx_engine import OnnxEngine
-from vsanimesr.engines.onnx_providers import (
+from vsanimesr.engines.onnx.builder import Builder
+from vsanimesr.engines.onnx.engine import OnnxEngine
+from vsanimesr.engines.onnx.providers import (
     NAMES,
     NO_TF32,
     Choice,
@@ -21,7 +20,7 @@ from vsanimesr.engines.onnx_providers import (
     settings,
     step_settings,
 )
-from vsanimesr.engines.onnx_session import Place, Session
+from vsanimesr.engines.onnx.session import Place, Session
 from vsanimesr.errors import EngineError
 
 GPU = CudaDevice("RTX", (8, 9), 2**33)
@@ -133,7 +132,7 @@ def test_tensorrt_keeps_an_engine_for_each_thing_it_depends_on(monkeypatch, tmp_
     other = CudaDevice("other", (8, 9), 2**33)
     variants = [folder(b"x"), folder(precision="tf32"), folder(size=(8, 4)), folder(gpu=other)]
     assert len({folder(), *variants}) == 5
-    monkeypatch.setattr("vsanimesr.engines.onnx_providers._versions", lambda: ["another"])
+    monkeypatch.setattr("vsanimesr.engines.onnx.providers._versions", lambda: ["another"])
     assert folder() not in variants
     (tmp_path / "file").touch()
     monkeypatch.setenv("VSANIMESR_CACHE", str(tmp_path / "file"))
@@ -160,7 +159,7 @@ class Dropping:
 def gpu_without_libraries(monkeypatch):
     """A GPU and a runtime for it, whose provider cannot be started."""
     monkeypatch.setattr(ort, "get_available_providers", lambda: ALL)
-    monkeypatch.setattr("vsanimesr.engines.onnx_engine.devices", lambda: [GPU])
+    monkeypatch.setattr("vsanimesr.engines.onnx.engine.devices", lambda: [GPU])
     real = ort.InferenceSession
 
     def session(graph, options, *, providers, **others):
@@ -171,20 +170,23 @@ def gpu_without_libraries(monkeypatch):
     monkeypatch.setattr(ort, "preload_dlls", lambda: print("cannot load libcudnn"))
 
 
-SIZE = {"width": 8, "height": 4, "source": RGBS, "target": RGBS, "precision": "fp32"}
+def setup(device):
+    return Setup(width=8, height=4, device=device, precision="fp32")
 
 
-@pytest.mark.parametrize("words", [{"providers": "cuda"}, {"device": "cuda"}])
-def test_a_dropped_provider_is_an_error(gpu_without_libraries, fixed_weights, words, capsys):
+@pytest.mark.parametrize(("providers", "device"), [("cuda", "auto"), ("", "cuda")])
+def test_a_dropped_provider_is_an_error(
+    gpu_without_libraries, fixed_weights, providers, device, capsys
+):
     with pytest.raises(EngineError, match=r"provider cuda: .* could not start it, .*onnx-gpu"):
-        OnnxEngine(fixed_weights, **SIZE | {"device": "auto"} | words)
+        OnnxEngine(fixed_weights, setup(device), providers=providers)
     assert Dropping.made[-1][1] == 0  # no fallback by the runtime either
     assert capsys.readouterr().out == ""  # standard output may be a stream of video
 
 
 def test_nobody_asked_for_a_gpu_that_does_not_start(gpu_without_libraries, fixed_weights, caplog):
     with caplog.at_level(logging.WARNING, "vsanimesr"):
-        engine = OnnxEngine(fixed_weights, **SIZE, device="auto")
+        engine = OnnxEngine(fixed_weights, setup("auto"))
     assert engine.description == f"onnxruntime {ort.__version__}, cpu, fp32"
     assert "on the cpu instead of the GPU: provider cuda" in caplog.text
 
@@ -252,8 +254,8 @@ def test_facts_of_a_gpu(monkeypatch):
 
 
 def test_out_of_memory_on_a_gpu_names_it(fixed_weights):
-    engine = OnnxEngine(fixed_weights, **SIZE, device="cpu")
+    engine = OnnxEngine(fixed_weights, setup("cpu"))
     engine._gpu, engine._place = GPU, Place(gpu=True, index=1)
-    said = engine._about_memory(8, 4)
+    said = engine._about_memory()
     assert said.startswith("out of memory on cuda:1 at 8x4 (8192 MB in all); lower cache=")
     assert "use precision='fp16', use device='cpu'" in said

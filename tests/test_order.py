@@ -15,7 +15,7 @@ import torch
 import vapoursynth as vs
 from clips import digest, digests, source
 
-from vsanimesr.engines.transfer import HostTransfer
+from vsanimesr.engines.torch.transfer import HostTransfer
 from vsanimesr.network import Network, image_of
 
 LENGTH = 100

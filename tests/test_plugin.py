@@ -11,7 +11,7 @@ from clips import source
 
 from vsanimesr import __version__
 from vsanimesr.colour import Matrix
-from vsanimesr.engines import torch_engine
+from vsanimesr.engines.torch import engine as torch_engine
 from vsanimesr.network import Network
 from vsanimesr.options import BACKENDS, MATRICES, defaults
 from vsanimesr.vs import api

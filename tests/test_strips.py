@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vsanimesr.engines import torch_cpu
-from vsanimesr.engines.torch_strips import in_strips
+from vsanimesr.engines.torch import cpu
+from vsanimesr.engines.torch.strips import in_strips
 from vsanimesr.errors import OptionError
 from vsanimesr.network import Network
 from vsanimesr.strips import AUTO, COUNTS, HALO, Budget, cut
@@ -64,9 +64,9 @@ def test_strips_give_the_whole_frame_bit_for_bit(network, count, dtype, fused):
         {name: tensor.numpy() for name, tensor in network.state_dict().items()}
     )
     moved = moved.eval().requires_grad_(False).to(dtype).to(memory_format=torch.channels_last)
-    if fused and not torch_cpu.fits(dtype):
+    if fused and not cpu.fits(dtype):
         pytest.skip(f"oneDNN does not run {dtype} here")
-    step = torch_cpu.FusedStep(moved) if fused else moved.step
+    step = cpu.FusedStep(moved) if fused else moved.step
     windows = clip(2)
     whole = render(step, windows)
     striped = render(in_strips(step, cut(HEIGHT, count)), windows)

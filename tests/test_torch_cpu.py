@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from vsanimesr.engines import torch_cpu
-from vsanimesr.engines.torch_cpu import FusedStep, fits
+from vsanimesr.engines.torch import cpu
+from vsanimesr.engines.torch.cpu import FusedStep, fits
 from vsanimesr.network import Network
 
 pytestmark = pytest.mark.skipif(not fits(torch.float32), reason="torch without oneDNN")
@@ -69,10 +69,10 @@ def psnr(a, b):
 
 @pytest.mark.parametrize(
     ("size", "tile", "batch"),
-    [(size, torch_cpu.TILE, 1) for size in SIZES] + [((24, 36), (5, 7), 1), ((12, 16), (8, 8), 2)],
+    [(size, cpu.TILE, 1) for size in SIZES] + [((24, 36), (5, 7), 1), ((12, 16), (8, 8), 2)],
 )
 def test_in_fp32_it_is_the_network(network, fused, monkeypatch, size, tile, batch):
-    monkeypatch.setattr(torch_cpu, "TILE", tile)
+    monkeypatch.setattr(cpu, "TILE", tile)
     images, state = run(fused(torch.float32), *size, batch=batch)
     expected, expected_state = run(network.step, *size, batch=batch)
     torch.testing.assert_close(images, expected, rtol=0, atol=1e-5)
@@ -109,7 +109,7 @@ def test_threads_do_not_matter(fused, dtype):
 @pytest.mark.parametrize(("own", "found"), [(None, "PASSIVE"), ("active", "ACTIVE")])
 def test_threads_that_wait_sleep_unless_told_otherwise(own, found):
     """In a process that loads torch through `engines`, as the plugin does."""
-    code = "from vsanimesr.engines import _engine; _engine('torch')"
+    code = "from vsanimesr.engines.backends import engine_class; engine_class('torch')"
     environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
     environment |= {"OMP_DISPLAY_ENV": "true"} | ({"OMP_WAIT_POLICY": own} if own else {})
     done = subprocess.run(

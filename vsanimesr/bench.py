@@ -30,7 +30,7 @@ import numpy as np
 
 from vsanimesr import engines, weights
 from vsanimesr.bench_choices import BACKENDS, FORMATS, PRECISIONS, SECONDS, SIZES
-from vsanimesr.colour import FULL_RGB, RGBS
+from vsanimesr.colour import FULL_RGB
 from vsanimesr.engines.cuda_device import devices
 from vsanimesr.errors import OptionError, VsAnimeSRError
 from vsanimesr.models import parameter_shapes
@@ -191,12 +191,12 @@ def measure(subject: Subject) -> Row:
     engine = engines.load(
         subject.backend,
         weights.load(subject.model),
-        width=subject.width,
-        height=subject.height,
-        source=RGBS,
-        target=RGBS,
-        device=subject.device,
-        precision=subject.precision,
+        engines.Setup(
+            width=subject.width,
+            height=subject.height,
+            device=subject.device,
+            precision=subject.precision,
+        ),
     )
     wait = _waiting(subject.device)
     random = np.random.default_rng(0)

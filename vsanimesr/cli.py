@@ -253,7 +253,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 def _export(chosen: argparse.Namespace) -> int:
     from vsanimesr import weights
-    from vsanimesr.engines.onnx_export import export
+    from vsanimesr.engines.onnx.export import export
 
     tensors = weights.load(chosen.model, log=functools.partial(print, file=sys.stderr))
     release = RELEASES.get(chosen.model)

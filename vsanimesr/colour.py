@@ -10,6 +10,7 @@ values are 0 to 1 for RGB and luma, -0.5 to 0.5 for chroma. Float planes hold no
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import Any
 
 import numpy as np
 
@@ -72,6 +73,23 @@ class Format:
     def peak(self) -> int:
         """The highest code of an integer format."""
         return 2**self.bits - 1
+
+    @property
+    def half(self) -> bool:
+        """Whether samples are half floats."""
+        return self.floating and self.bits == 16
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a plane's samples."""
+        if self.floating:
+            return np.dtype(np.float16 if self.bits == 16 else np.float32)
+        return np.dtype(np.uint8 if self.bits == 8 else np.uint16)
+
+    def shapes(self, height: int, width: int) -> list[tuple[int, int]]:
+        """Rows and columns of each plane of a frame."""
+        luma, chroma = (height, width), (height >> self.sub_h, width >> self.sub_w)
+        return [luma, chroma, chroma] if self.family == Family.YUV else [luma] * self.planes
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ of a step is less, about 27 rows (tests/test_strips.py feels for it in float64).
 
 PICTURE = 6 * IMAGE * 4
 """Bytes a source pixel at the peak of writing: the picture in 32 bits, shuffled, as luma and
-chroma, filtered, rounded (torch_colour.py)."""
+chroma, filtered, rounded (engines/torch/colour.py)."""
 
 SHARE = 0.8
 """Part of the memory that is planned with: the rest is for weights, libraries and other users."""

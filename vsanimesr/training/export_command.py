@@ -37,8 +37,8 @@ def run(args: argparse.Namespace) -> None:
     facts = export(args.source, args.target, raw=args.raw, title=args.title)
     log.info("%s: %s weights, %s", args.target, facts["kind"], facts["weights"])
     if args.onnx is not None:
-        from vsanimesr.engines import onnx_export
+        from vsanimesr.engines.onnx.export import export as export_onnx
 
         tensors = weights.load(str(args.target))
-        onnx_export.export(args.onnx, tensors, precision=args.precision, about=facts)
+        export_onnx(args.onnx, tensors, precision=args.precision, about=facts)
         log.info("%s: %s", args.onnx, args.precision)

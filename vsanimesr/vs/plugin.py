@@ -65,7 +65,7 @@ def _version(api: API, core: int, arguments: int, result: int) -> None:
     set_data(api, result, b"path", path.decode(errors="replace"))
     for backend in BACKENDS:
         try:
-            found = importlib.metadata.version(engines.NEEDS[backend][0])
+            found = importlib.metadata.version(engines.BACKENDS[backend].packages[0])
         except importlib.metadata.PackageNotFoundError:
             continue
         set_data(api, result, b"backends", backend, MAP_APPEND)
@@ -188,13 +188,15 @@ def _recurrent(
         engine = engines.load(
             options.backend,
             tensors,
-            width=info.width,
-            height=info.height,
-            source=format_of(info.format),
-            target=format_of(made.format),
-            device=options.device,
-            precision=options.precision,
-            dither=bool(options.dither),
+            engines.Setup(
+                width=info.width,
+                height=info.height,
+                source=format_of(info.format),
+                target=format_of(made.format),
+                device=options.device,
+                precision=options.precision,
+                dither=bool(options.dither),
+            ),
             providers=options.providers,
             compile=bool(options.compile),
             strips=options.strips,

@@ -7,7 +7,7 @@ arguments are copied in and its results copied out; states stay values.
 import torch
 from torch import Tensor
 
-from vsanimesr.engines.torch_strips import Step
+from vsanimesr.engines.torch.strips import Step
 
 WARMUPS = 3  # torch's documentation: libraries pick kernels and workspaces in the first runs
 

@@ -6,23 +6,24 @@ Letters: h, w rows and columns of a source frame; H, W the same after padding to
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import prod
 
 import numpy as np
 import openvino as ov
 from onnx import ModelProto
 
-from vsanimesr.colour import Colour, Format
+from vsanimesr.colour import Colour
 from vsanimesr.engines.memory import advising
-from vsanimesr.engines.onnx_colour import (
+from vsanimesr.engines.onnx.colour import (
     reading_graph,
     reading_numbers,
     writing_graph,
     writing_numbers,
 )
-from vsanimesr.engines.onnx_graph import addition_graph, residual_graph
-from vsanimesr.engines.protocol import Plane
+from vsanimesr.engines.onnx.graph import addition_graph, residual_graph
+from vsanimesr.engines.protocol import Plane, Setup
 from vsanimesr.errors import EngineError
-from vsanimesr.models import ALIGNMENT, FEATURES, IMAGE
+from vsanimesr.models import FEATURES, IMAGE
 
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 """What is offered, and what the runtime calls it."""
@@ -60,51 +61,31 @@ class OpenVinoEngine:
     def __init__(
         self,
         weights: Mapping[str, np.ndarray],
-        *,
-        width: int,
-        height: int,
-        source: Format,
-        target: Format,
-        device: str,
-        precision: str,
-        dither: bool = False,
+        setup: Setup,
     ) -> None:
-        """Compile the graphs.
-
-        Args:
-            weights: The network's tensors by their released names, float32.
-            width: Columns of a source frame, 1 or more.
-            height: Rows of a source frame, 1 or more.
-            source: Format of the planes that are uploaded.
-            target: Format of the planes that are written.
-            device: `auto` or `cpu`.
-            precision: `auto`, `fp32` or `bf16`.
-            dither: Ordered dithering where integers are written.
+        """Compile the graphs. The device is `auto` or `cpu`, precisions are `PRECISIONS`.
 
         Raises:
             EngineError: Device or precision is not to be had, or memory ran out.
         """
-        if device not in ("auto", "cpu"):
-            raise EngineError(f"device={device}, but backend=openvino runs on the cpu only")
+        if setup.device not in ("auto", "cpu"):
+            raise EngineError(f"device={setup.device}, but backend=openvino runs on the cpu only")
         core = _core()
-        precision = pick_precision(precision, core)
-        rows, columns = height + -height % ALIGNMENT, width + -width % ALIGNMENT
-        self._source, self._target = source, target
-        self._dither = dither and not target.floating
-        self.source_bytes = 3 * rows * columns * SINGLE.itemsize
-        self.state_bytes = (IMAGE + FEATURES) * rows * columns * SINGLE.itemsize
+        precision = pick_precision(setup.precision, core)
+        self._setup = setup
+        size = (setup.rows, setup.columns)
+        self.source_bytes = 3 * prod(size) * SINGLE.itemsize
+        self.state_bytes = (IMAGE + FEATURES) * prod(size) * SINGLE.itemsize
         self.description = f"openvino {ov.__version__.partition('-')[0]}, cpu, {precision}"
         self._advice = (
-            f"out of memory on cpu at {width}x{height}; lower cache=, close other programs that "
-            "use the device, use backend='torch', which can compute in strips, or upscale a "
-            "smaller clip"
+            f"out of memory on cpu at {setup.width}x{setup.height}; lower cache=, close other "
+            "programs that use the device, use backend='torch', which can compute in strips, or "
+            "upscale a smaller clip"
         )
         self._numbers: dict[tuple[bool, Colour], dict[str, ov.Tensor]] = {}
-        size = (rows, columns)
         with advising(self._advice):
-            read = reading_graph(source, height, width, SINGLE)
-            write = writing_graph(target, height, width, SINGLE, dither=self._dither)
-            self._read, self._write = _Graph(core, read), _Graph(core, write)
+            self._read = _Graph(core, reading_graph(setup, SINGLE))
+            self._write = _Graph(core, writing_graph(setup, SINGLE))
             self._residual = _Graph(core, residual_graph(weights), size, PRECISIONS[precision])
             self._add = _Graph(core, addition_graph(), size)
             self._zero = State(
@@ -112,7 +93,7 @@ class OpenVinoEngine:
             )
 
     def upload(self, planes: Sequence[Plane], colour: Colour) -> ov.Tensor:
-        """See `Engine.upload`; a sample that is NaN counts as 0, for it would spread."""
+        """See `Engine.upload`."""
         with advising(self._advice):
             numbers = self._tensors(colour, written=False)
             copies = {f"plane_{i}": ov.Tensor(np.array(x)) for i, x in enumerate(planes)}
@@ -148,9 +129,9 @@ class OpenVinoEngine:
         key = (written, colour)
         if key not in self._numbers:
             numbers = (
-                writing_numbers(self._target, colour, dither=self._dither)
+                writing_numbers(self._setup, colour)
                 if written
-                else reading_numbers(self._source, colour)
+                else reading_numbers(self._setup, colour)
             )
             self._numbers[key] = {name: ov.Tensor(array) for name, array in numbers.items()}
         return self._numbers[key]

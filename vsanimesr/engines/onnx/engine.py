@@ -9,20 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 import onnxruntime as ort
 
-from vsanimesr.colour import Colour, Format
+from vsanimesr.colour import Colour
 from vsanimesr.engines.cuda_device import devices
 from vsanimesr.engines.memory import advising
-from vsanimesr.engines.onnx_colour import (
+from vsanimesr.engines.onnx.colour import (
     reading_graph,
     reading_numbers,
     writing_graph,
     writing_numbers,
 )
-from vsanimesr.engines.onnx_graph import DTYPES, step_graph
-from vsanimesr.engines.onnx_providers import Choice, choose, pick_precision, settings, step_settings
-from vsanimesr.engines.onnx_session import Place, Session, starts
-from vsanimesr.engines.protocol import Plane
-from vsanimesr.models import ALIGNMENT, FEATURES, IMAGE
+from vsanimesr.engines.onnx.graph import DTYPES, step_graph
+from vsanimesr.engines.onnx.providers import Choice, choose, pick_precision, settings, step_settings
+from vsanimesr.engines.onnx.session import Place, Session, starts
+from vsanimesr.engines.protocol import Plane, Setup
+from vsanimesr.models import FEATURES, IMAGE
 
 
 @dataclass(frozen=True)
@@ -43,60 +43,46 @@ class OnnxEngine:
     def __init__(
         self,
         weights: Mapping[str, np.ndarray],
+        setup: Setup,
         *,
-        width: int,
-        height: int,
-        source: Format,
-        target: Format,
-        device: str,
-        precision: str,
-        dither: bool = False,
         providers: str = "",
     ) -> None:
         """Load the three graphs.
 
         Args:
             weights: The network's tensors by their released names, float32.
-            width: Columns of a source frame, 1 or more.
-            height: Rows of a source frame, 1 or more.
-            source: Format of the planes that are uploaded.
-            target: Format of the planes that are written.
-            device: `auto`, `cpu`, `cuda` or `cuda:N`.
-            precision: `auto`, `fp32`, `tf32` or `fp16`; see `onnx_providers.PRECISIONS`.
-            dither: Ordered dithering where integers are written.
-            providers: As `onnx_providers.choose` takes it.
+            setup: What the engine is made for. Devices are `auto`, `cpu`, `cuda` and `cuda:N`,
+                precisions those of `providers.PRECISIONS`.
+            providers: As `providers.choose` takes it.
 
         Raises:
             EngineError: Provider, device or precision is not to be had, or memory ran out.
         """
         gpus = devices()
-        choice = choose(providers, device, ort.get_available_providers(), gpus)
-        asked = providers.strip() or device != "auto"
+        choice = choose(providers, setup.device, ort.get_available_providers(), gpus)
+        asked = providers.strip() or setup.device != "auto"
         if not asked and choice.gpu and not starts(settings(choice, "fp32"), _place(choice)):
             choice = Choice(("cpu",))
         self._gpu = gpus[choice.index] if choice.gpu else None
-        half = source.floating and source.bits == 16
         capability = self._gpu.capability if self._gpu else (0, 0)
-        precision = pick_precision(precision, choice, capability, half)
+        precision = pick_precision(setup.precision, choice, capability, setup.source.half)
         kept = "fp16" if precision == "fp16" else "fp32"
         dtype = DTYPES[kept]
         self._dtype = dtype
-        self._source, self._target = source, target
-        self._dither = dither and not target.floating
-        rows, columns = height + -height % ALIGNMENT, width + -width % ALIGNMENT
+        self._setup = setup
+        rows, columns = setup.rows, setup.columns
         self.source_bytes = 3 * rows * columns * dtype.itemsize
         self.state_bytes = (IMAGE + FEATURES) * rows * columns * dtype.itemsize
         self.overlaps = choice.gpu
         where = f"{self._gpu.name}, {choice.names[0]}" if self._gpu else "cpu"
         self.description = f"onnxruntime {ort.__version__}, {where}, {precision}"
         self._place = _place(choice)
-        self._advice = self._about_memory(width, height)
+        self._advice = self._about_memory()
         self._numbers: dict[tuple[bool, Colour], dict[str, ort.OrtValue]] = {}
         colours = settings(choice, "fp32")
         with advising(self._advice):
-            read = reading_graph(source, height, width, dtype)
+            read, write = reading_graph(setup, dtype), writing_graph(setup, dtype)
             self._read = Session(read.SerializeToString(), colours, self._place)
-            write = writing_graph(target, height, width, dtype, dither=self._dither)
             self._write = Session(write.SerializeToString(), colours, self._place)
             graph = step_graph(weights, precision=kept).SerializeToString()
             step = step_settings(choice, precision, graph, (rows, columns), self._gpu)
@@ -106,7 +92,7 @@ class OnnxEngine:
             self._zero = State(*(self._place.tensor(array) for array in zeros))
 
     def upload(self, planes: Sequence[Plane], colour: Colour) -> ort.OrtValue:
-        """See `Engine.upload`; a sample that is NaN counts as 0, for it would spread."""
+        """See `Engine.upload`."""
         with advising(self._advice):
             numbers = self._on_device(colour, written=False)
             (image,) = self._read({f"plane_{i}": x for i, x in enumerate(planes)} | numbers)
@@ -142,17 +128,17 @@ class OnnxEngine:
         key = (written, colour)
         if key not in self._numbers:
             numbers = (
-                writing_numbers(self._target, colour, dither=self._dither)
+                writing_numbers(self._setup, colour)
                 if written
-                else reading_numbers(self._source, colour)
+                else reading_numbers(self._setup, colour)
             )
             self._numbers[key] = {k: self._place.tensor(v) for k, v in numbers.items()}
         return self._numbers[key]
 
-    def _about_memory(self, width: int, height: int) -> str:
+    def _about_memory(self) -> str:
         """What to do when memory runs out."""
         where = f"cuda:{self._place.index}" if self._gpu else "cpu"
-        what = f"out of memory on {where} at {width}x{height}"
+        what = f"out of memory on {where} at {self._setup.width}x{self._setup.height}"
         cures = "lower cache=, close other programs that use the device"
         if self._gpu:
             what += f" ({self._gpu.memory / 2**20:.0f} MB in all)"

@@ -13,15 +13,15 @@ import psutil
 import torch
 import torch.nn.functional as F
 
-from vsanimesr.colour import Colour, Format
-from vsanimesr.engines.cuda_graph import GraphedStep
-from vsanimesr.engines.protocol import Plane
-from vsanimesr.engines.torch_colour import Reader, Writer
-from vsanimesr.engines.torch_cpu import FusedStep, fits
-from vsanimesr.engines.torch_strips import Step, in_strips
-from vsanimesr.engines.transfer import CudaTransfer, HostTransfer, Ready
+from vsanimesr.colour import Colour
+from vsanimesr.engines.protocol import Plane, Setup
+from vsanimesr.engines.torch.colour import Reader, Writer
+from vsanimesr.engines.torch.cpu import FusedStep, fits
+from vsanimesr.engines.torch.cuda_graph import GraphedStep
+from vsanimesr.engines.torch.strips import Step, in_strips
+from vsanimesr.engines.torch.transfer import CudaTransfer, HostTransfer, Ready
 from vsanimesr.errors import EngineError
-from vsanimesr.models import ALIGNMENT, FEATURES, IMAGE, SCALE, WINDOW
+from vsanimesr.models import FEATURES, IMAGE, SCALE, WINDOW
 from vsanimesr.network import Network
 from vsanimesr.strips import AUTO, Budget, cut
 
@@ -67,28 +67,21 @@ class TorchEngine:
     def __init__(
         self,
         weights: Mapping[str, np.ndarray],
+        setup: Setup,
         *,
-        width: int,
-        height: int,
-        source: Format,
-        target: Format,
-        device: str,
-        precision: str,
-        dither: bool = False,
         compile: bool = False,
         strips: int = AUTO,
         memory: int = 0,
         cache: int = 0,
     ) -> None:
         """Load the network onto the device. Arguments and errors as `engines.load`."""
-        self._device = pick_device(device)
-        half = source.floating and source.bits == 16
-        precision = pick_precision(precision, self._device, half)
+        self._setup = setup
+        self._device = pick_device(setup.device)
+        precision = pick_precision(setup.precision, self._device, setup.source.half)
         dtype = DTYPES[precision]
         self._dtype = torch.float16 if precision == "fp16" else torch.float32
-        self._height, self._width = height, width
-        self._pad = (0, -width % ALIGNMENT, 0, -height % ALIGNMENT)
-        columns, rows = width + self._pad[1], height + self._pad[3]
+        rows, columns = setup.rows, setup.columns
+        self._pad = (0, columns - setup.width, 0, rows - setup.height)
         self.source_bytes = 3 * rows * columns * self._dtype.itemsize
         self._hidden_dtype = dtype  # the next step reads it in no other type
         pixel = IMAGE * self._dtype.itemsize + FEATURES * dtype.itemsize
@@ -109,8 +102,8 @@ class TorchEngine:
         self._transfer = CudaTransfer(self._device, tf32=tf32) if on_gpu else HostTransfer()
         self.overlaps = self._transfer.overlaps
         with self._running():
-            self._read = Reader(source, self._device, self._dtype)
-            self._write = Writer(target, self._device, dither=dither)
+            self._read = Reader(setup.source, self._device, self._dtype)
+            self._write = Writer(setup.target, self._device, dither=setup.dither)
             network = Network.from_weights(weights).eval().requires_grad_(False)
             if on_gpu:
                 network.widen()
@@ -146,7 +139,7 @@ class TorchEngine:
                 log.warning("Upscale: no CUDA graph, so steps are slower to launch: %s", error)
 
     def upload(self, planes: Sequence[Plane], colour: Colour) -> torch.Tensor:
-        """See `Engine.upload`; a NaN becomes 0, for it would spread through the recurrence."""
+        """See `Engine.upload`."""
         with self._running(), self._transfer.uploading():
             source = self._read(self._transfer.upload(planes), colour)
             if any(self._pad):
@@ -171,7 +164,7 @@ class TorchEngine:
         """See `Engine.write`."""
         with self._running(), self._transfer.downloading(state.ready):
             image = F.pixel_shuffle(state.image, SCALE)
-            image = image[:, :, : self._height * SCALE, : self._width * SCALE]
+            image = image[:, :, : self._setup.height * SCALE, : self._setup.width * SCALE]
             self._transfer.download(self._write(image, colour), planes)
 
     def close(self) -> None:
@@ -203,7 +196,7 @@ class TorchEngine:
             raise EngineError(self._out_of_memory()) from error
 
     def _out_of_memory(self) -> str:
-        what = f"out of memory on {self._device} at {self._width}x{self._height}"
+        what = f"out of memory on {self._device} at {self._setup.width}x{self._setup.height}"
         cures = f"{self.budget.advice(self._strips)}, lower cache="
         cures += ", close other programs that use the device"
         if self._device.type == "cuda":

@@ -13,8 +13,8 @@ import numpy as np
 import onnxruntime as ort
 
 from vsanimesr.engines.memory import of_memory
-from vsanimesr.engines.onnx_builder import Builder
-from vsanimesr.engines.onnx_providers import INSTALL, NAMES, Setting
+from vsanimesr.engines.onnx.builder import Builder
+from vsanimesr.engines.onnx.providers import INSTALL, NAMES, Setting
 from vsanimesr.errors import EngineError
 
 FATAL = 4

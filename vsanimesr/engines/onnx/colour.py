@@ -1,4 +1,4 @@
-"""Planes of any format to the network's RGB and back, as ONNX graphs: torch_colour.py's sums.
+"""Planes of any format to the network's RGB and back, as ONNX graphs: the sums of torch/colour.py.
 
 A graph belongs to a format and a size. What depends on a frame's colour, the *numbers*, comes in as
 small inputs: so one session serves a clip whose colour changes. Filters of all chroma locations are
@@ -13,8 +13,9 @@ import numpy as np
 from onnx import ModelProto
 
 from vsanimesr.colour import Affine, Colour, Family, Format, dither_pattern, reading, writing
-from vsanimesr.engines.onnx_builder import Builder
-from vsanimesr.models import ALIGNMENT, IMAGE, SCALE
+from vsanimesr.engines.onnx.builder import Builder
+from vsanimesr.engines.protocol import Setup
+from vsanimesr.models import IMAGE, SCALE
 from vsanimesr.resample import SITES, Filter, enlarging, mirrored, shrinking
 
 ROWS, COLUMNS = 2, 3  # axes of (n, c, h, w)
@@ -26,29 +27,16 @@ type Numbers = dict[str, np.ndarray]
 type Design = Callable[[int, float], Filter]
 
 
-def plane_type(of: Format) -> np.dtype:
-    """Type of a plane's samples."""
-    if of.floating:
-        return np.dtype(np.float16 if of.bits == 16 else np.float32)
-    return np.dtype(np.uint8 if of.bits == 8 else np.uint16)
-
-
-def plane_shapes(of: Format, height: int, width: int) -> list[tuple[int, int]]:
-    """Rows and columns of each plane."""
-    luma, chroma = (height, width), (height >> of.sub_h, width >> of.sub_w)
-    return [luma, chroma, chroma] if of.family == Family.YUV else [luma] * of.planes
-
-
-def reading_graph(source: Format, height: int, width: int, dtype: np.dtype) -> ModelProto:
+def reading_graph(setup: Setup, dtype: np.dtype) -> ModelProto:
     """From `plane_0` … (h, w) and the numbers to `image` (1, 3, H, W) of `dtype`.
 
     RGB in [0, 1]: what lies outside is clamped; a sample that is NaN counts as 0. The padding
     repeats the edges.
     """
-    b, stored = Builder(), plane_type(source)
+    b, source, height, width = Builder(), setup.source, setup.height, setup.width
     planes = [
-        _finite(b, source, _reshaped(b, b.input(f"plane_{i}", stored, shape), 1, 1, *shape))
-        for i, shape in enumerate(plane_shapes(source, height, width))
+        _finite(b, source, _reshaped(b, b.input(f"plane_{i}", source.dtype, shape), 1, 1, *shape))
+        for i, shape in enumerate(source.shapes(height, width))
     ]
     if source.family == Family.YUV:
         shape = (height >> source.sub_h, width >> source.sub_w)
@@ -64,45 +52,34 @@ def reading_graph(source: Format, height: int, width: int, dtype: np.dtype) -> M
     image = b.add("Clip", image, *_scalars(b, 0, 1))
     if dtype != SINGLE:
         image = b.cast(image, dtype)
-    below, right = -height % ALIGNMENT, -width % ALIGNMENT
+    below, right = setup.rows - height, setup.columns - width
     if below or right:
         pads = b.constant(np.array([0, 0, 0, 0, 0, 0, below, right], np.int64))
         image = b.add("Pad", image, pads, mode="edge")
-    b.output(image, "image", dtype, (1, 3, height + below, width + right))
+    b.output(image, "image", dtype, (1, 3, setup.rows, setup.columns))
     return b.model("planes to RGB", "")
 
 
-def reading_numbers(source: Format, colour: Colour) -> Numbers:
+def reading_numbers(setup: Setup, colour: Colour) -> Numbers:
     """What `reading_graph` wants besides the planes.
 
     Raises:
         OptionError: YUV with the matrix of RGB.
     """
-    return _numbers(source, colour, reading, enlarging)
+    return _numbers(setup.source, colour, reading, enlarging)
 
 
-def writing_graph(
-    target: Format, height: int, width: int, dtype: np.dtype, *, dither: bool = False
-) -> ModelProto:
+def writing_graph(setup: Setup, dtype: np.dtype) -> ModelProto:
     """From the folded `image` (1, 48, H, W) of `dtype` and the numbers to `plane_0` … (4h, 4w).
 
     Integers are rounded (to even, as torch does) and clamped, floats are not clamped.
-
-    Args:
-        target: Format of the planes.
-        height: Rows of a source frame.
-        width: Columns of a source frame.
-        dtype: Of the image.
-        dither: Ordered dithering, where the target has integers.
     """
-    b = Builder()
-    image = b.input(
-        "image", dtype, (1, IMAGE, height + -height % ALIGNMENT, width + -width % ALIGNMENT)
-    )
+    b, target, height, width = Builder(), setup.target, setup.height, setup.width
+    image = b.input("image", dtype, (1, IMAGE, setup.rows, setup.columns))
     if dtype != SINGLE:
         image = b.cast(image, SINGLE)
     image = b.add("DepthToSpace", image, blocksize=SCALE, mode="CRD")
-    if height % ALIGNMENT or width % ALIGNMENT:
+    if (height, width) != (setup.rows, setup.columns):
         image = _sliced(b, image, (ROWS, COLUMNS), (0, 0), (SCALE * height, SCALE * width))
     height, width = SCALE * height, SCALE * width
     if not _bare(target):
@@ -115,28 +92,30 @@ def writing_graph(
         if target.sub_w:
             chroma = _shrunk(b, chroma, width, COLUMNS, target.sub_w)
         codes[1:] = (_sliced(b, chroma, (0,), (i,), (i + 1,)) for i in range(2))
-    dither &= not target.floating
+    dither = _dithered(setup)
     pattern = b.input("pattern", SINGLE, dither_pattern().shape) if dither else ""
-    for i, shape in enumerate(plane_shapes(target, height, width)):
+    for i, shape in enumerate(target.shapes(height, width)):
         plane = _reshaped(b, codes[i], *shape)
         if dither:
             plane = b.add("Add", plane, _tiled(b, pattern, shape))
         if not target.floating:
             plane = b.add("Clip", b.add("Round", plane), *_scalars(b, 0, target.peak))
-        plane = b.cast(plane, plane_type(target))
-        b.output(plane, f"plane_{i}", plane_type(target), shape)
+        b.output(b.cast(plane, target.dtype), f"plane_{i}", target.dtype, shape)
     return b.model("RGB to planes", "")
 
 
-def writing_numbers(target: Format, colour: Colour, *, dither: bool = False) -> Numbers:
+def writing_numbers(setup: Setup, colour: Colour) -> Numbers:
     """What `writing_graph` wants besides the image.
 
     Raises:
         OptionError: YUV or GRAY with the matrix of RGB.
     """
-    pattern = {"pattern": dither_pattern().astype(SINGLE)}
-    numbers = _numbers(target, colour, writing, shrinking)
-    return numbers | pattern if dither and not target.floating else numbers
+    numbers = _numbers(setup.target, colour, writing, shrinking)
+    return numbers | {"pattern": dither_pattern().astype(SINGLE)} if _dithered(setup) else numbers
+
+
+def _dithered(setup: Setup) -> bool:
+    return setup.dither and not setup.target.floating
 
 
 def _numbers(

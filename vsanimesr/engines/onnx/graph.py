@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 from onnx import ModelProto
 
-from vsanimesr.engines.onnx_builder import Builder
+from vsanimesr.engines.onnx.builder import Builder
 from vsanimesr.models import BLOCKS, FEATURES, IMAGE, SCALE
 
 SLOPE = 0.1

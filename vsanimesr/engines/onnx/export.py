@@ -40,7 +40,7 @@ def export(
     try:
         import onnx
 
-        from vsanimesr.engines.onnx_graph import step_graph
+        from vsanimesr.engines.onnx.graph import step_graph
     except ModuleNotFoundError as error:
         if error.name != "onnx":
             raise

@@ -1,0 +1,65 @@
+"""The backends: what each needs to be installed, where its engine is, and which options it has."""
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from vsanimesr.engines.protocol import Engine
+from vsanimesr.errors import EngineError
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A runtime that can run the network."""
+
+    packages: tuple[str, ...]
+    """By their import names; the first one is the runtime itself."""
+    engine: tuple[str, str]
+    """Module and name of its engines' class, which takes the weights and a `Setup`."""
+    options: frozenset[str] = frozenset()
+    """Arguments of `engines.load` that only this one has."""
+
+    @property
+    def installed(self) -> bool:
+        """Whether all its packages are there."""
+        return all(importlib.util.find_spec(package) is not None for package in self.packages)
+
+
+BACKENDS = {
+    "torch": Backend(
+        ("torch",),
+        ("vsanimesr.engines.torch.engine", "TorchEngine"),
+        frozenset({"compile", "strips", "memory", "cache"}),
+    ),
+    "onnx": Backend(
+        ("onnxruntime", "onnx"),
+        ("vsanimesr.engines.onnx.engine", "OnnxEngine"),
+        frozenset({"providers"}),
+    ),
+    "openvino": Backend(
+        ("openvino", "onnx"),
+        ("vsanimesr.engines.openvino", "OpenVinoEngine"),
+    ),
+}
+"""By the name that a user writes, which is also that of the extra which brings its packages."""
+
+
+def engine_class(name: str) -> Callable[..., Engine[Any, Any]]:
+    """The class of a backend's engines.
+
+    Raises:
+        EngineError: Its packages are missing.
+    """
+    backend = BACKENDS[name]
+    module, engine = backend.engine
+    try:
+        return getattr(importlib.import_module(module), engine)
+    except ModuleNotFoundError as error:
+        if error.name not in backend.packages:
+            raise
+        raise EngineError(
+            f"backend={name}, but {error.name} is not installed: "
+            f"pip install 'vapoursynth-animesr[{name}]'"
+        ) from error
