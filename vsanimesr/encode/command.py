@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     import vapoursynth as vs
 
-    from vsanimesr.encode.source import Times
+    from vsanimesr.encode.times import Times
 
 
 def video_input(frame: vs.VideoFrame, shift: float) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from vsanimesr.encode.names import url
 from vsanimesr.errors import EncodeError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def plan(path: Path, muxer: str, folder: Path) -> Plan:
     if not path.is_file():
         raise EncodeError(f"upscale: {path} is not there, or is no file")
     try:
-        container = av.open(str(path))
+        container = av.open(url(path))
     except (FFmpegError, OSError) as error:
         raise EncodeError(f"upscale: {path} is not a video that can be read: {error}") from error
     with container:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import vapoursynth as vs
 
-    from vsanimesr.encode.source import Times
+    from vsanimesr.encode.times import Times
 
 _FAMILIES = ("yuv420p", "yuv422p", "yuv444p")
 FORMATS = tuple(f"{family}{bits}" for bits in (8, 10, 12) for family in _FAMILIES)

@@ -15,6 +15,7 @@ from vsanimesr.encode.container import muxer_of, plan
 from vsanimesr.encode.enlarge import animesr, enlarged
 from vsanimesr.encode.ffmpeg import Encoding, Process, find_ffmpeg
 from vsanimesr.encode.frames import FORMATS, NutWriter, pixel_format
+from vsanimesr.encode.names import beside, url
 from vsanimesr.encode.source import open_source
 from vsanimesr.errors import EncodeError
 
@@ -68,7 +69,7 @@ def upscale_file(
     ffmpeg = find_ffmpeg()
     if encoding.format not in FORMATS:
         pixel_format(encoding.format)
-    part = output.with_name(f".{output.name}.part")
+    part = beside(output, ".part")
     with (
         tempfile.TemporaryDirectory(prefix="vsanimesr-") as folder,
         _removed(part),
@@ -76,7 +77,7 @@ def upscale_file(
     ):
         extras = plan(source, muxer, Path(folder))
         opened = open_source(source, extras.track)
-        for note in (opened.times.note, *extras.notes):
+        for note in (opened.times.note, *opened.notes, *extras.notes):
             if note:
                 report(note)
         clip = enlarged(opened.clip, encoding.format, upscale or animesr)
@@ -87,11 +88,11 @@ def upscale_file(
         command = [
             *(str(ffmpeg), "-hide_banner", "-nostdin", "-nostats", "-loglevel", "error", "-y"),
             *video_input(first, extras.shift),
-            *("-itsoffset", f"{-extras.shift:.6f}", "-i", f"file:{source}"),
+            *("-itsoffset", f"{-extras.shift:.6f}", "-i", url(source)),
             *video_output(first, opened.times, extras.shift, muxer),
             *encoding.options(muxer),
             *extras.options,  # last: what is said there of one stream wins over `-c:v`
-            *("-f", muxer, f"file:{part}"),
+            *("-f", muxer, url(part)),
         ]
         process = Process(command)
         try:
@@ -185,7 +186,7 @@ def _logged(report: Callable[[str], None]) -> Generator[None]:
 def _check_count(part: Path, wanted: int) -> None:
     import av
 
-    with av.open(str(part)) as container:
+    with av.open(url(part)) as container:
         video = container.streams.video[0]
         written = sum(1 for packet in container.demux(video) if packet.size)
     if written != wanted:

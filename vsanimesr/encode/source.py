@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, cast
 
+from vsanimesr.encode.ffmpeg import find_ffmpeg
+from vsanimesr.encode.index import index
+from vsanimesr.encode.names import raw, shown, url
+from vsanimesr.encode.picture import Picture, applied, picture
+from vsanimesr.encode.times import UNKNOWN, Times, frame_times
+from vsanimesr.encode.whole import lack, last_duration, read
 from vsanimesr.errors import EncodeError
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
     from pathlib import Path
 
     import vapoursynth as vs
 
-_UNKNOWN = -(2**63)  # AV_NOPTS_VALUE, libavutil/avutil.h
-_REMUX = "remux it first: ffmpeg -fflags +genpts -i IN -map 0 -c copy FIXED.mkv"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Times:
-    """When each frame is shown."""
-
-    pts: list[int]
-    """Start of each frame, in units of `base`, strictly increasing."""
-    base: Fraction
-    """Length of one unit, in seconds."""
-    rate: Fraction
-    """Frames per second, the average where it varies: what encoders plan their bits by."""
-    last: int
-    """How long the last frame is shown, in units of `base`."""
-    note: str = ""
-    """What the user should know about them; empty when nothing."""
+_PULLDOWNS = (Fraction(4, 5), Fraction(24, 25))
+"""Frames a frame shown: 2:3 pulldown of film, 24 frames in a second of 25."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,24 +33,28 @@ class Source:
 
     clip: vs.VideoNode
     times: Times
+    notes: tuple[str, ...] = ()
+    """What the user should know, one line each; `times.note` is not among them."""
+    about: Picture = field(default_factory=Picture)
+    """What the container says of the picture."""
 
 
-def open_source(path: Path, track: int) -> Source:
+def open_source(path: Path, track: int, *, incomplete: bool = False, fields: bool = True) -> Source:
     """Open one video stream of a file.
-
-    BestSource's index goes to the user's cache directory, and only where reading it again
-    is worth it (its `cachemode=1`).
 
     Args:
         path: The file.
         track: The stream's number among all streams of the file.
+        incomplete: Whether a source may be shorter than its container states.
+        fields: Whether marks of interlaced frames are believed.
 
     Raises:
-        EncodeError: BestSource is missing, the video cannot be decoded, it
-            changes its size or format midway, or its frame times cannot be used.
+        EncodeError: BestSource is missing, the video cannot be decoded, it changes its size or
+            format midway, its frame times cannot be used, or it is not whole.
     """
-    import platformdirs
+    import av
     import vapoursynth as vs
+    from av.format import Flags
 
     core: Any = vs.core
     if not hasattr(core, "bs"):
@@ -65,110 +62,105 @@ def open_source(path: Path, track: int) -> Source:
             "upscale: BestSource, which decodes the video, is not there; "
             "install it: pip install vapoursynth-bestsource"
         )
+    before = path.stat()
+    with av.open(url(path)) as container:
+        about = picture(container, track)
+        place = index(path, track, container.format.name)
+        restarts = bool(container.format.flags & Flags.ts_discont.value)
+    opening: dict[str, Any] = {
+        **{"track": track, "variableformat": -1, "showprogress": False},
+        "apply_rotation": False,  # what is cropped is cropped before it is turned
+    }
     try:
         found = core.bs.VideoSource(
-            str(path),
-            track=track,
-            variableformat=-1,
-            cachepath=platformdirs.user_cache_dir("vsanimesr", appauthor=False) + "/index",
-            showprogress=False,
-            exporttimestamps=True,
+            raw(path), **opening, **place.arguments(), exporttimestamps=True
         )
     except vs.Error as error:
-        raise EncodeError(f"upscale: cannot decode {path}: {error}") from error
+        raise EncodeError(f"upscale: cannot decode {shown(path)}: {error}") from error
+    _unchanged(path, before)
+    place.keep(track)
     clip = cast("vs.VideoNode", found["clip"])
     if clip.format.id == 0 or not (clip.width and clip.height):
         raise EncodeError(
-            f"upscale: {path} changes its size or pixel format midway; "
+            f"upscale: {shown(path)} changes its size or pixel format midway; "
             "cut it at the changes and enlarge the parts"
         )
     stamps = found["timestamps"]
     ticks = [stamps] if isinstance(stamps, int) else list(stamps)
-    times = frame_times(
-        ticks,
-        Fraction(found["timebasenum"], found["timebaseden"]),
-        Fraction(clip.fps.numerator, clip.fps.denominator or 1),
-        last_duration(path, track, ticks[-1]) if ticks[-1] != _UNKNOWN else 0,
-        str(path),
+    base = Fraction(found["timebasenum"], found["timebaseden"])
+    fps = Fraction(clip.fps.numerator, clip.fps.denominator or 1)
+    packets = read(path, track)
+    last = last_duration(packets, ticks[-1])
+    try:
+        times = None
+        if fps and all(tick == UNKNOWN for tick in ticks):
+            opening |= index(path, track, container.format.name).arguments()
+            times = _pulled_down(core, path, opening, clip, fps)
+        times = times or frame_times(ticks, base, fps, last, shown(path), restarts=restarts)
+    except EncodeError as error:
+        raise EncodeError(f"{error}; {_advice(path, track, fps)}") from error
+    missing, damaged = lack(path, packets, times)
+    if damaged and not incomplete:
+        raise EncodeError(
+            f"upscale: {missing}; fetch it again, or wait until it is there, "
+            "or give --incomplete to enlarge what can be read"
+        )
+    clip, notes = applied(clip, about)
+    if not fields:
+        clip = core.std.SetFrameProps(clip, _FieldBased=0)
+    return Source(
+        clip=clip,
+        times=times,
+        about=about,
+        notes=tuple(n for n in (place.note, missing, *notes) if n),
     )
-    return Source(clip=clip, times=times)
 
 
-def last_duration(path: Path, track: int, last: int) -> int:
-    """How long the file says its last frame is shown, in stream ticks; 0: it does not say.
+def _unchanged(path: Path, before: os.stat_result) -> None:
+    now = path.stat()
+    if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise EncodeError(
+            f"upscale: {shown(path)} was changed while it was read; wait until it is whole"
+        )
 
-    Args:
-        path: The file.
-        track: The stream's number.
-        last: Start of the last frame in stream ticks.
+
+def _pulled_down(
+    core: Any,  # noqa: ANN401
+    path: Path,
+    opening: dict[str, Any],
+    clip: vs.VideoNode,
+    fps: Fraction,
+) -> Times | None:
+    """Times of a stream that states only which fields are shown twice (soft telecine).
+
+    `fps` counts the frames as they are shown then; None: no field is.
     """
-    import av
-
-    with av.open(str(path)) as container:
-        stream = container.streams[track]
-        if "mp4" in container.format.name and stream.duration:
-            # Packets' durations are steps of decoding time there; the track's end is exact.
-            return max((stream.start_time or 0) + stream.duration - last, 0)
-        container.seek(last, stream=stream)
-        found = {p.pts: p.duration or 0 for p in container.demux(stream) if p.size}
-    return found.get(last, 0)
-
-
-def frame_times(
-    ticks: list[int], base: Fraction, fps: Fraction, last: int, name: str = "the source"
-) -> Times:
-    """Turn a container's ticks into exact times.
-
-    Matroska rounds times to its own tick, usually 1 ms. Where every tick is what a constant
-    rate rounds to, that rate is what was meant, and its exact times are used: they round to
-    the same ticks again, and are right in containers that can do better.
-
-    Args:
-        ticks: Start of every frame in units of `base`.
-        base: Length of one tick in seconds.
-        fps: The rate the file states, frames per second; 0: none.
-        last: Duration of the last frame in ticks; 0: unknown, the one before is repeated.
-        name: What errors call the source.
-
-    Raises:
-        EncodeError: Some times are unknown, or they do not increase.
-    """
-    if all(tick == _UNKNOWN for tick in ticks):
-        if not fps:
-            raise EncodeError(f"upscale: {name} states neither frame times nor a rate; {_REMUX}")
-        note = f"{name} states no frame times; taken as a constant {fps} frames/s"
-        count = range(len(ticks))
-        return Times(pts=list(count), base=1 / fps, rate=fps, last=1, note=note)
-    for n, tick in enumerate(ticks):
-        if tick == _UNKNOWN:
-            raise EncodeError(f"upscale: frame {n} of {name} has no time; {_REMUX}")
-        if n and tick <= ticks[n - 1]:
-            before, now = float(ticks[n - 1] * base), float(tick * base)
-            raise EncodeError(
-                f"upscale: frame {n} of {name} is shown at {now:.3f} s, "
-                f"not after the one before it ({before:.3f} s); {_REMUX}"
-            )
-    if fps and (constant := _constant(ticks, base, fps, last)):
-        return constant
-    last = last or (ticks[-1] - ticks[-2] if len(ticks) > 1 else 0)
-    last = last or (round(1 / fps / base) if fps else 1)
-    rate = Fraction(len(ticks)) / ((ticks[-1] + last - ticks[0]) * base)
-    return Times(pts=ticks, base=base, rate=rate.limit_denominator(1001), last=last)
-
-
-def _constant(ticks: list[int], base: Fraction, fps: Fraction, last: int) -> Times | None:
-    """The exact times of a constant rate, if every tick is what one of them rounds to."""
-    step = 1 / fps / base  # ticks a frame
-    offsets = [tick - n * step for n, tick in enumerate(ticks)]
-    low, high = min(offsets), max(offsets)
-    if high - low >= 1:
+    fields = core.bs.VideoSource(raw(path), **opening, rff=True)
+    if len(fields) == len(clip):
         return None
-    half = Fraction(1, 2)
-    fits = high - half <= ticks[0] < low + half  # libavformat rounds halves up
-    start = (ticks[0] if fits else (low + high) / 2) * base
-    shown = 1 / fps
-    end = shown if abs(last - step) < 1 or not last else last * base
-    unit = Fraction(1, math.lcm(start.denominator, shown.denominator, end.denominator))
-    first, each = int(start / unit), int(shown / unit)
-    pts = [first + n * each for n in range(len(ticks))]
-    return Times(pts=pts, base=unit, rate=fps, last=int(end / unit))
+    # BestSource tells of fields shown twice by the order of fields only: it turns after each.
+    tops = [frame.props.get("TopFieldFirst") for frame in clip.frames(close=True)]
+    lengths = [2 + (a != b) for a, b in pairwise(tops)]
+    last = 2 * len(fields) - sum(lengths)
+    base = 1 / fps / 2
+    if last not in (2, 3):  # frames shown twice or thrice, whose fields do not turn
+        rate = fps * Fraction(len(clip), len(fields))
+        times = frame_times([UNKNOWN] * len(clip), base, rate, 0)
+    else:
+        ticks = list(accumulate(lengths, initial=0))
+        found = ((frame_times(ticks, base, fps * part, last), fps * part) for part in _PULLDOWNS)
+        steady = (times for times, rate in found if times.rate == rate)
+        times = next(steady, None) or frame_times(ticks, base, Fraction(0), last)
+    note = f"{shown(path)} states no frame times; taken from its fields, {times.rate} frames/s"
+    return replace(times, note=note)
+
+
+def _advice(path: Path, track: int, fps: Fraction) -> str:
+    """A command that was run on such files: each frame gets the same time."""
+    words: Iterable[str] = (
+        *(str(find_ffmpeg()), "-i", url(path), "-map", f"0:{track}", "-map", "0:a?"),
+        *("-map", "0:s?", "-c", "copy", "-c:v", "ffv1", "-fps_mode", "passthrough"),
+        *("-vf", f"setpts=N/({fps or 25}*TB)", "fixed.mkv"),
+    )
+    rate = "" if fps else ", with the film's frames per second in place of 25"
+    return f"give all frames the same duration: {shlex.join(words)}{rate}"
