@@ -1,5 +1,6 @@
 """The engines that run the ONNX graphs, ONNX Runtime's and OpenVINO's, held to the protocol."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -50,7 +51,7 @@ def one_thread():
 
 
 def values(tensor):
-    return np.array(tensor.numpy() if isinstance(tensor, ort.OrtValue) else tensor.data)
+    return np.array(tensor.numpy() if isinstance(tensor, session.Tensor) else tensor.data)
 
 
 def rgb(count, height=12, width=16):
@@ -160,6 +161,14 @@ def test_the_colour_may_change_from_frame_to_frame(make):
     np.testing.assert_array_equal(values(engine.upload(planes, BT709)), first)
 
 
+def replace_step(monkeypatch, engine, call):
+    if isinstance(engine, OnnxEngine):
+        sessions = dataclasses.replace(engine._sessions, step=call)
+        monkeypatch.setattr(engine, "_sessions", sessions)
+    else:
+        monkeypatch.setattr(engine, "_residual", call)
+
+
 @pytest.mark.parametrize(
     "error",
     [RuntimeError("std::bad_alloc"), MemoryError(), RuntimeError("Failed to allocate memory")],
@@ -171,8 +180,7 @@ def test_out_of_memory_says_what_would_help(make, monkeypatch, error):
     def fail(*_, **__):
         raise error
 
-    name = "_step" if isinstance(engine, OnnxEngine) else "_residual"
-    monkeypatch.setattr(engine, name, fail)
+    replace_step(monkeypatch, engine, fail)
     with pytest.raises(EngineError, match="out of memory on cpu at 16x12; lower cache="):
         engine.step(source, source, source, None)
 
@@ -180,8 +188,7 @@ def test_out_of_memory_says_what_would_help(make, monkeypatch, error):
 def test_other_errors_stay_as_they_are(make, monkeypatch):
     engine = make()
     (source,) = [engine.upload(planes, FULL_RGB) for planes in rgb(1)]
-    name = "_step" if isinstance(engine, OnnxEngine) else "_residual"
-    monkeypatch.setattr(engine, name, lambda *_: 1 / 0)
+    replace_step(monkeypatch, engine, lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         engine.step(source, source, source, None)
 

@@ -24,7 +24,8 @@ from vsanimesr.engines.onnx.session import Place, Session
 from vsanimesr.errors import EngineError
 
 GPU = CudaDevice("RTX", (8, 9), 2**33)
-CPU_ONLY, ALL = [NAMES["cpu"]], list(NAMES.values())
+CPU_ONLY, ALL = [NAMES["cpu"]], [NAMES[name] for name in ("cpu", "cuda", "tensorrt")]
+WEBGPU = [NAMES["cpu"], NAMES["webgpu"]]
 
 
 @pytest.mark.parametrize(
@@ -44,13 +45,40 @@ CPU_ONLY, ALL = [NAMES["cpu"]], list(NAMES.values())
     ],
 )
 def test_choice(providers, device, available, gpus, expected):
-    assert choose(providers, device, available, gpus) == expected
+    assert choose(providers, device, available, gpus, lambda: False) == expected
+
+
+@pytest.mark.parametrize(
+    ("providers", "device", "available", "gpus", "real", "expected"),
+    [
+        ("", "auto", WEBGPU, [], True, "webgpu"),
+        ("", "auto", WEBGPU, [], False, "cpu"),  # a software device is taken only when named
+        ("", "auto", [*ALL, NAMES["webgpu"]], [GPU], True, "cuda"),
+        ("", "auto", WEBGPU, [GPU], True, "webgpu"),  # and no CUDA in the runtime
+        ("", "cpu", WEBGPU, [], True, "cpu"),
+        ("", "webgpu", WEBGPU, [], False, "webgpu"),
+        ("webgpu", "auto", WEBGPU, [], False, "webgpu"),
+        ("webgpu,cpu", "webgpu", WEBGPU, [], False, "webgpu"),
+    ],
+)
+def test_webgpu_is_taken_unasked_only_where_there_is_a_gpu(
+    providers, device, available, gpus, real, expected
+):
+    choice = choose(providers, device, available, gpus, lambda: real)
+    assert choice == Choice((expected,))
+    assert choice.device == expected
 
 
 @pytest.mark.parametrize(
     ("providers", "device", "available", "gpus", "match"),
     [
-        ("rocm", "auto", ALL, [GPU], "providers=rocm, wanted names out of cpu, cuda, tensorrt"),
+        (
+            "rocm",
+            "auto",
+            ALL,
+            [GPU],
+            "providers=rocm, wanted names out of cpu, cuda, tensorrt, web",
+        ),
         ("cuda", "auto", CPU_ONLY, [], r"provider cuda: the installed .* only cpu: pip uninstall"),
         ("", "cuda", CPU_ONLY, [GPU], r"onnx-gpu"),
         ("tensorrt", "auto", ALL[:2], [GPU], r"provider tensorrt: .* only cpu, cuda: .*TensorRT"),
@@ -58,14 +86,26 @@ def test_choice(providers, device, available, gpus, expected):
         ("", "cuda:1", ALL, [GPU], "want GPU cuda:1, but there are 1 CUDA devices"),
         ("cuda", "cpu", ALL, [GPU], "providers=cuda and device=cpu contradict each other"),
         ("cpu", "cuda", ALL, [GPU], "providers=cpu and device=cuda contradict each other"),
-        ("", "gpu", ALL, [GPU], "device=gpu, wanted auto, cpu, cuda or cuda:N"),
+        (
+            "webgpu",
+            "auto",
+            ALL,
+            [GPU],
+            r"provider webgpu: the .* only cpu, cuda, tensorrt: pip inst",
+        ),
+        ("", "webgpu", CPU_ONLY, [], r"provider webgpu: .* pip install onnxruntime-ep-webgpu"),
+        ("webgpu", "cuda", WEBGPU, [GPU], "providers=webgpu and device=cuda contradict each other"),
+        ("cpu", "webgpu", WEBGPU, [], "providers=cpu and device=webgpu contradict each other"),
+        ("webgpu,cuda", "auto", ALL, [GPU], "providers=webgpu,cuda: webgpu goes with no other"),
+        ("", "webgpu:1", WEBGPU, [], "device=webgpu:1, wanted"),
+        ("", "gpu", ALL, [GPU], "device=gpu, wanted auto, cpu, cuda, cuda:N or webgpu"),
         ("", "cuda:", ALL, [GPU], "device=cuda:, wanted"),
         ("", "cpu:0", ALL, [GPU], "device=cpu:0, wanted"),
     ],
 )
 def test_what_cannot_be_had_is_an_error(providers, device, available, gpus, match):
     with pytest.raises(EngineError, match=match):
-        choose(providers, device, available, gpus)
+        choose(providers, device, available, gpus, lambda: False)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +116,7 @@ def test_what_cannot_be_had_is_an_error(providers, device, available, gpus, matc
         (("cuda",), (6, 1), True, "fp16"),
         (("cuda",), (7, 0), False, "fp16"),
         (("tensorrt", "cuda"), (6, 1), False, "fp16"),
+        (("webgpu",), (0, 0), True, "fp32"),
     ],
 )
 def test_precision_chosen(names, capability, half, expected):
@@ -88,6 +129,7 @@ def test_precision_chosen(names, capability, half, expected):
         ("cpu", ("fp32", "fp16"), ("tf32", "bf16")),
         ("cuda", ("fp32", "tf32", "fp16"), ("bf16",)),
         ("tensorrt", ("tf32", "fp16"), ("fp32", "bf16")),
+        ("webgpu", ("fp32", "fp16"), ("tf32", "bf16")),
     ],
 )
 def test_precision_offered(monkeypatch, first, offered, refused):
@@ -197,7 +239,7 @@ def test_a_provider_that_fails_is_an_error(monkeypatch, gpu_without_libraries):
 
     monkeypatch.setattr(ort, "InferenceSession", fail)
     with pytest.raises(EngineError, match="cannot set up CUDAExecutionProvider: CUDA failure 35"):
-        Session(b"", settings(Choice(("cuda",)), "fp32"), Place(gpu=True))
+        Session(b"", settings(Choice(("cuda",)), "fp32"), Place("cuda"))
 
 
 def test_the_runtime_itself_drops_in_silence():
@@ -205,13 +247,13 @@ def test_the_runtime_itself_drops_in_silence():
     builder, dtype = Builder(), np.dtype(np.float32)
     builder.output(builder.input("x", dtype, (1,)), "y", dtype, (1,))
     graph = builder.model("probe", "").SerializeToString()
-    (made,) = Session(graph, [(NAMES["cpu"], {})], Place(gpu=False))({"x": np.ones(1, np.float32)})
+    (made,) = Session(graph, [(NAMES["cpu"], {})], Place())({"x": np.ones(1, np.float32)})
     assert made.numpy() == [1]
     with (
         pytest.warns(UserWarning, match="not in available provider names"),
         pytest.raises(EngineError, match=r"provider cuda: onnxruntime .* could not start it"),
     ):
-        Session(graph, [(NAMES["cuda"], {})], Place(gpu=False))
+        Session(graph, [(NAMES["cuda"], {})], Place())
 
 
 class Driver:
@@ -255,7 +297,7 @@ def test_facts_of_a_gpu(monkeypatch):
 
 def test_out_of_memory_on_a_gpu_names_it(fixed_weights):
     engine = OnnxEngine(fixed_weights, setup("cpu"))
-    engine._gpu, engine._place = GPU, Place(gpu=True, index=1)
-    said = engine._about_memory()
+    engine._gpu, engine._place = GPU, Place("cuda", 1)
+    said = engine._advice()
     assert said.startswith("out of memory on cuda:1 at 8x4 (8192 MB in all); lower cache=")
     assert "use precision='fp16', use device='cpu'" in said

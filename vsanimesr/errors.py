@@ -20,6 +20,10 @@ class EngineError(VsAnimeSRError, RuntimeError):
     """A runtime or a device that cannot do what was asked."""
 
 
+class DeviceLostError(EngineError):
+    """A device that is gone, with all that was kept on it."""
+
+
 class EncodeError(VsAnimeSRError, RuntimeError):
     """A video file that could not be read, encoded or written."""
 

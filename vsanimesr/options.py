@@ -13,7 +13,7 @@ from vsanimesr.strips import AUTO
 BACKENDS = ("torch", "onnx", "openvino")
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 MATRICES = (1, 4, 5, 6, 7, 8, 9)  # those of colour.Matrix for YUV
-DEVICE = re.compile("auto|cpu|cuda(:[0-9]+)?")
+DEVICE = re.compile("auto|cpu|(cuda|xpu)(:[0-9]+)?|mps|webgpu")
 
 
 def _option(default: Any, meaning: str) -> Any:  # noqa: ANN401 - the field has the type
@@ -37,13 +37,18 @@ class Options:
     backend: str = _option(
         "auto", "`torch`, `onnx`, `openvino`, or `auto`: the fastest of those installed"
     )
-    device: str = _option("auto", "`auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`")
+    device: str = _option(
+        "auto",
+        "`auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`; `webgpu` (onnx); `mps`, `xpu` "
+        "or `xpu:N` (torch)",
+    )
     precision: str = _option(
         "auto",
         "`fp32`, `tf32` (GPU), `fp16`, `bf16`, or `auto`: the fastest that keeps 50 dB to fp32",
     )
     providers: str = _option(
-        "", "of ONNX Runtime: `cpu`, `cuda`, `tensorrt`, or several; empty: the best at hand"
+        "",
+        "of ONNX Runtime: `cpu`, `cuda`, `tensorrt`, `webgpu`, or several; empty: the best at hand",
     )
     format: int = _option(0, "format of the result, such as `vs.YUV420P10`; 0: that of the clip")
     dither: int = _option(0, "1: ordered dithering when integers are written; 0: rounding")
@@ -78,7 +83,9 @@ class Options:
             raise OptionError(f"scale={self.scale:g}, wanted more than 0 and at most 4")
         _one_of("backend", self.backend, ("auto", *BACKENDS))
         if not DEVICE.fullmatch(self.device):
-            raise OptionError(f"device={self.device}, wanted auto, cpu, cuda or cuda:N")
+            raise OptionError(
+                f"device={self.device}, wanted auto, cpu, cuda, cuda:N, webgpu, mps, xpu or xpu:N"
+            )
         _one_of("precision", self.precision, ("auto", *PRECISIONS))
         _one_of("scenes", self.scenes, (0, 1))
         _one_of("dither", self.dither, (0, 1))

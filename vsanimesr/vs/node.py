@@ -19,7 +19,7 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from vsanimesr.engines import Engine
-from vsanimesr.errors import OptionError
+from vsanimesr.errors import DeviceLostError, OptionError
 from vsanimesr.lru import Lru
 from vsanimesr.recurrence import AHEAD, MAX_REQUEST, Cuts, Holds, Look, Run, Window, plan
 from vsanimesr.vs.api import API, Activation, FrameData, VideoInfo, get_int
@@ -106,8 +106,10 @@ class Node[Source, State]:
                     state = self._serve(request, context)
                 if state is not None:
                     result = self._output(request, state)
-        except BaseException:
+        except BaseException as error:
             self._close(ticket)
+            if isinstance(error, DeviceLostError):
+                self._forget()
             raise
         if result is not None or activation == Activation.ERROR:
             if activation == Activation.ERROR and len(request.asked) > MIN_SOURCES:
@@ -119,14 +121,25 @@ class Node[Source, State]:
         """See `host.Filter`."""
         for ticket in list(self._requests):
             self._close(ticket)
-        for store in (self._recent, self._anchors, self._sources):
-            store.clear()
+        self._forget()
         if self._pictures:
             self._pictures.clear()
         if self._source:
             self._engine.close()
             self._api.freeNode(self._source)
             self._source = 0
+
+    def _forget(self) -> None:
+        """Let go of all that lies on the device; what is needed again is asked for and made anew.
+
+        A device that was lost can only be had back when nothing holds it.
+        """
+        with self._computing:
+            for store in (self._recent, self._anchors, self._sources):
+                store.clear()
+            with self._bookkeeping:
+                for request in self._requests.values():
+                    request.sources, request.state = {}, None
 
     def _open(self, n: int) -> tuple[int, _Request[Source, State]]:
         with self._bookkeeping:

@@ -55,6 +55,21 @@ class Builder:
         self._nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
         return name
 
+    def scalar(self, value: float) -> str:
+        """A float32 number."""
+        return self.constant(np.array(value, np.float32))
+
+    def reshape(self, tensor: str, *shape: int) -> str:
+        """Give a tensor another shape; one of its lengths may be -1, for what is left."""
+        return self.add("Reshape", tensor, self.constant(np.array(shape, np.int64)))
+
+    def cut(
+        self, tensor: str, axes: Sequence[int], start: Sequence[int], stop: Sequence[int]
+    ) -> str:
+        """The part of a tensor from `start` up to `stop` along `axes`."""
+        bounds = (self.constant(np.array(part, np.int64)) for part in (start, stop, axes))
+        return self.add("Slice", tensor, *bounds)
+
     def cast(self, tensor: str, dtype: np.dtype[Any]) -> str:
         """Change a tensor's type."""
         return self.add("Cast", tensor, to=helper.np_dtype_to_tensor_dtype(dtype))

@@ -14,28 +14,27 @@ from onnx import ModelProto
 
 from vsanimesr.colour import Affine, Colour, Family, Format, dither_pattern, reading, writing
 from vsanimesr.engines.onnx.builder import Builder
+from vsanimesr.engines.onnx.planes import AS_THEY_LIE, Crossing
 from vsanimesr.engines.protocol import Setup
 from vsanimesr.models import IMAGE, SCALE
 from vsanimesr.resample import SITES, Filter, enlarging, mirrored, shrinking
 
 ROWS, COLUMNS = 2, 3  # axes of (n, c, h, w)
 SINGLE = np.dtype(np.float32)
-HUGE = 65504.0
-"""Samples beyond it, infinite ones too, are taken for it: no sum can overflow or cancel to NaN."""
 
 type Numbers = dict[str, np.ndarray]
 type Design = Callable[[int, float], Filter]
 
 
-def reading_graph(setup: Setup, dtype: np.dtype) -> ModelProto:
+def reading_graph(setup: Setup, dtype: np.dtype, crossing: Crossing = AS_THEY_LIE) -> ModelProto:
     """From `plane_0` … (h, w) and the numbers to `image` (1, 3, H, W) of `dtype`.
 
-    RGB in [0, 1]: what lies outside is clamped; a sample that is NaN counts as 0. The padding
-    repeats the edges.
+    The planes are what `crossing` packs. RGB in [0, 1]: what lies outside is clamped; a sample
+    that is NaN counts as 0. The padding repeats the edges.
     """
     b, source, height, width = Builder(), setup.source, setup.height, setup.width
     planes = [
-        _finite(b, source, _reshaped(b, b.input(f"plane_{i}", source.dtype, shape), 1, 1, *shape))
+        b.reshape(crossing.arriving(b, f"plane_{i}", source, shape), 1, 1, *shape)
         for i, shape in enumerate(source.shapes(height, width))
     ]
     if source.family == Family.YUV:
@@ -45,11 +44,11 @@ def reading_graph(setup: Setup, dtype: np.dtype) -> ModelProto:
             chroma = _enlarged(b, chroma, shape, COLUMNS, source.sub_w)
         if source.sub_h:
             chroma = _enlarged(b, chroma, (shape[0], width), ROWS, source.sub_h)
-        planes[1:] = [_reshaped(b, chroma, 1, 2, height, width)]
+        planes[1:] = [b.reshape(chroma, 1, 2, height, width)]
     image = b.add("Concat", *planes, axis=1)
     if not _bare(source):
         image = _mixed(b, image, 3, source.planes)
-    image = b.add("Clip", image, *_scalars(b, 0, 1))
+    image = b.add("Clip", image, b.scalar(0), b.scalar(1))
     if dtype != SINGLE:
         image = b.cast(image, dtype)
     below, right = setup.rows - height, setup.columns - width
@@ -69,10 +68,11 @@ def reading_numbers(setup: Setup, colour: Colour) -> Numbers:
     return _numbers(setup.source, colour, reading, enlarging)
 
 
-def writing_graph(setup: Setup, dtype: np.dtype) -> ModelProto:
+def writing_graph(setup: Setup, dtype: np.dtype, crossing: Crossing = AS_THEY_LIE) -> ModelProto:
     """From the folded `image` (1, 48, H, W) of `dtype` and the numbers to `plane_0` … (4h, 4w).
 
-    Integers are rounded (to even, as torch does) and clamped, floats are not clamped.
+    The planes are for `crossing` to unpack. Integers are rounded (to even, as torch does) and
+    clamped, floats are not clamped.
     """
     b, target, height, width = Builder(), setup.target, setup.height, setup.width
     image = b.input("image", dtype, (1, IMAGE, setup.rows, setup.columns))
@@ -80,27 +80,25 @@ def writing_graph(setup: Setup, dtype: np.dtype) -> ModelProto:
         image = b.cast(image, SINGLE)
     image = b.add("DepthToSpace", image, blocksize=SCALE, mode="CRD")
     if (height, width) != (setup.rows, setup.columns):
-        image = _sliced(b, image, (ROWS, COLUMNS), (0, 0), (SCALE * height, SCALE * width))
+        image = b.cut(image, (ROWS, COLUMNS), (0, 0), (SCALE * height, SCALE * width))
     height, width = SCALE * height, SCALE * width
     if not _bare(target):
         image = _mixed(b, image, target.planes, 3)
-    codes = [_sliced(b, image, (1,), (i,), (i + 1,)) for i in range(target.planes)]
+    codes = [b.cut(image, (1,), (i,), (i + 1,)) for i in range(target.planes)]
     if target.sub_w or target.sub_h:
-        chroma = _reshaped(b, _sliced(b, image, (1,), (1,), (3,)), 2, 1, height, width)
+        chroma = b.reshape(b.cut(image, (1,), (1,), (3,)), 2, 1, height, width)
         if target.sub_h:
             chroma = _shrunk(b, chroma, height, ROWS, target.sub_h)
         if target.sub_w:
             chroma = _shrunk(b, chroma, width, COLUMNS, target.sub_w)
-        codes[1:] = (_sliced(b, chroma, (0,), (i,), (i + 1,)) for i in range(2))
+        codes[1:] = (b.cut(chroma, (0,), (i,), (i + 1,)) for i in range(2))
     dither = _dithered(setup)
     pattern = b.input("pattern", SINGLE, dither_pattern().shape) if dither else ""
     for i, shape in enumerate(target.shapes(height, width)):
-        plane = _reshaped(b, codes[i], *shape)
+        plane = b.reshape(codes[i], *shape)
         if dither:
             plane = b.add("Add", plane, _tiled(b, pattern, shape))
-        if not target.floating:
-            plane = b.add("Clip", b.add("Round", plane), *_scalars(b, 0, target.peak))
-        b.output(b.cast(plane, target.dtype), f"plane_{i}", target.dtype, shape)
+        crossing.leaving(b, plane, f"plane_{i}", target, shape)
     return b.model("RGB to planes", "")
 
 
@@ -162,15 +160,6 @@ def _mixed(b: Builder, x: str, outputs: int, inputs: int) -> str:
     return b.add("Conv", x, matrix, b.input("offset", SINGLE, (outputs,)), kernel_shape=[1, 1])
 
 
-def _finite(b: Builder, source: Format, x: str) -> str:
-    """Samples as float32, of floats those that are not finite replaced."""
-    x = b.cast(x, SINGLE)
-    if not source.floating:
-        return x
-    zero, low, high = _scalars(b, 0, -HUGE, HUGE)
-    return b.add("Clip", b.add("Where", b.add("IsNaN", x), zero, x), low, high)
-
-
 def _enlarged(b: Builder, x: str, shape: tuple[int, int], axis: int, sub: int) -> str:
     """`x` (n, 1, *shape) made denser along an axis."""
     ratio, by = 1 << sub, _widened(enlarging, sub, 0)
@@ -181,7 +170,7 @@ def _enlarged(b: Builder, x: str, shape: tuple[int, int], axis: int, sub: int) -
     height, width = (
         ratio * n if axis == a else n for a, n in zip((ROWS, COLUMNS), shape, strict=True)
     )
-    return _reshaped(b, b.add("Transpose", phases, perm=order), 2, 1, height, width)
+    return b.reshape(b.add("Transpose", phases, perm=order), 2, 1, height, width)
 
 
 def _shrunk(b: Builder, x: str, length: int, axis: int, sub: int) -> str:
@@ -210,19 +199,4 @@ def _mirrored(b: Builder, x: str, by: Filter, length: int, axis: int) -> str:
 def _tiled(b: Builder, pattern: str, shape: tuple[int, int]) -> str:
     size = len(dither_pattern())
     repeats = b.constant(np.array([-(-length // size) for length in shape], np.int64))
-    return _sliced(b, b.add("Tile", pattern, repeats), (0, 1), (0, 0), shape)
-
-
-def _sliced(
-    b: Builder, x: str, axes: tuple[int, ...], start: tuple[int, ...], stop: tuple[int, ...]
-) -> str:
-    bounds = (b.constant(np.array(part, np.int64)) for part in (start, stop, axes))
-    return b.add("Slice", x, *bounds)
-
-
-def _reshaped(b: Builder, x: str, *shape: int) -> str:
-    return b.add("Reshape", x, b.constant(np.array(shape, np.int64)))
-
-
-def _scalars(b: Builder, *values: float) -> list[str]:
-    return [b.constant(np.array(value, SINGLE)) for value in values]
+    return b.cut(b.add("Tile", pattern, repeats), (0, 1), (0, 0), shape)

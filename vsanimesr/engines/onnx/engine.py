@@ -1,9 +1,10 @@
-"""The network on ONNX Runtime: any CPU, or an NVIDIA GPU through CUDA or TensorRT. No torch.
+"""The network on ONNX Runtime, without torch: any CPU; a GPU through CUDA, TensorRT or WebGPU.
 
 Letters: h, w rows and columns of a source frame; H, W the same after padding to multiples of 4.
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,9 @@ import onnxruntime as ort
 
 from vsanimesr.colour import Colour
 from vsanimesr.engines.cuda_device import devices
+from vsanimesr.engines.lost import reporting_loss
 from vsanimesr.engines.memory import advising
+from vsanimesr.engines.onnx import webgpu
 from vsanimesr.engines.onnx.colour import (
     reading_graph,
     reading_numbers,
@@ -19,9 +22,11 @@ from vsanimesr.engines.onnx.colour import (
     writing_numbers,
 )
 from vsanimesr.engines.onnx.graph import DTYPES, step_graph
+from vsanimesr.engines.onnx.planes import AS_THEY_LIE, AsWords, Crossing
 from vsanimesr.engines.onnx.providers import Choice, choose, pick_precision, settings, step_settings
-from vsanimesr.engines.onnx.session import Place, Session, starts
+from vsanimesr.engines.onnx.session import Place, Session, Tensor, has_half, starts
 from vsanimesr.engines.protocol import Plane, Setup
+from vsanimesr.errors import DeviceLostError, EngineError
 from vsanimesr.models import FEATURES, IMAGE
 
 
@@ -29,12 +34,25 @@ from vsanimesr.models import FEATURES, IMAGE
 class State:
     """What a step leaves behind: `image` (1, 48, H, W), folded, and `hidden` (1, 64, H, W)."""
 
-    image: ort.OrtValue
-    hidden: ort.OrtValue
+    image: Tensor
+    hidden: Tensor
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """What runs on the device: planes to RGB, the step, RGB to planes."""
+
+    read: Session
+    step: Session
+    write: Session
+
+    def know(self, tensor: Tensor) -> bool:
+        """Whether a tensor is theirs or the host's, and not of sessions before them."""
+        return tensor.session in (None, self.read, self.step)
 
 
 class OnnxEngine:
-    """Three sessions: planes to RGB, the step, RGB to planes. Only raw planes cross the bus.
+    """Three sessions, between which tensors stay on the device. Only raw planes cross the bus.
 
     Sources are (1, 3, H, W) tensors on the device. With fp16 sources, states and all of the step
     are fp16, else float32; colours are computed in float32 always.
@@ -51,79 +69,135 @@ class OnnxEngine:
 
         Args:
             weights: The network's tensors by their released names, float32.
-            setup: What the engine is made for. Devices are `auto`, `cpu`, `cuda` and `cuda:N`,
-                precisions those of `providers.PRECISIONS`.
+            setup: What the engine is made for. Devices are `auto`, `cpu`, `cuda`, `cuda:N` and
+                `webgpu`, precisions those of `providers.PRECISIONS`.
             providers: As `providers.choose` takes it.
 
         Raises:
             EngineError: Provider, device or precision is not to be had, or memory ran out.
         """
+        self._weights, self._setup = weights, setup
         gpus = devices()
-        choice = choose(providers, setup.device, ort.get_available_providers(), gpus)
+        if setup.device in ("auto", "webgpu") or "webgpu" in providers:
+            webgpu.register(wanted=setup.device == "webgpu" or "webgpu" in providers)
+        choice = choose(providers, setup.device, ort.get_available_providers(), gpus, webgpu.gpu)
         asked = providers.strip() or setup.device != "auto"
-        if not asked and choice.gpu and not starts(settings(choice, "fp32"), _place(choice)):
+        if (
+            not asked
+            and choice.device != "cpu"
+            and not starts(settings(choice, "fp32"), _place(choice))
+        ):
             choice = Choice(("cpu",))
-        self._gpu = gpus[choice.index] if choice.gpu else None
+        self._choice, self._place = choice, _place(choice)
+        self._gpu = gpus[choice.index] if choice.device == "cuda" else None
         capability = self._gpu.capability if self._gpu else (0, 0)
-        precision = pick_precision(setup.precision, choice, capability, setup.source.half)
-        kept = "fp16" if precision == "fp16" else "fp32"
-        dtype = DTYPES[kept]
-        self._dtype = dtype
-        self._setup = setup
-        rows, columns = setup.rows, setup.columns
-        self.source_bytes = 3 * rows * columns * dtype.itemsize
-        self.state_bytes = (IMAGE + FEATURES) * rows * columns * dtype.itemsize
-        self.overlaps = choice.gpu
-        where = f"{self._gpu.name}, {choice.names[0]}" if self._gpu else "cpu"
-        self.description = f"onnxruntime {ort.__version__}, {where}, {precision}"
-        self._place = _place(choice)
-        self._advice = self._about_memory()
-        self._numbers: dict[tuple[bool, Colour], dict[str, ort.OrtValue]] = {}
-        colours = settings(choice, "fp32")
-        with advising(self._advice):
-            read, write = reading_graph(setup, dtype), writing_graph(setup, dtype)
-            self._read = Session(read.SerializeToString(), colours, self._place)
-            self._write = Session(write.SerializeToString(), colours, self._place)
-            graph = step_graph(weights, precision=kept).SerializeToString()
-            step = step_settings(choice, precision, graph, (rows, columns), self._gpu)
-            sizes = {"height": rows, "width": columns}
-            self._step = Session(graph, step, self._place, sizes)
-            zeros = (np.zeros((1, c, rows, columns), dtype) for c in (IMAGE, FEATURES))
+        self._precision = pick_precision(setup.precision, choice, capability, setup.source.half)
+        self._dtype = DTYPES["fp16" if self._precision == "fp16" else "fp32"]
+        self._crossing = self._cross()
+        pixels = setup.rows * setup.columns * self._dtype.itemsize
+        self.source_bytes, self.state_bytes = 3 * pixels, (IMAGE + FEATURES) * pixels
+        self.overlaps = choice.device == "cuda"
+        self.description = f"onnxruntime {ort.__version__}, {self._where()}, {self._precision}"
+        self._numbers: dict[tuple[bool, Colour], dict[str, Tensor]] = {}
+        self._sessions: Sessions | None = None
+        with self._running():
+            zeros = (
+                np.zeros((1, c, setup.rows, setup.columns), self._dtype) for c in (IMAGE, FEATURES)
+            )
             self._zero = State(*(self._place.tensor(array) for array in zeros))
 
-    def upload(self, planes: Sequence[Plane], colour: Colour) -> ort.OrtValue:
+    def upload(self, planes: Sequence[Plane], colour: Colour) -> Tensor:
         """See `Engine.upload`."""
-        with advising(self._advice):
-            numbers = self._on_device(colour, written=False)
-            (image,) = self._read({f"plane_{i}": x for i, x in enumerate(planes)} | numbers)
+        with self._running() as sessions:
+            packed = {f"plane_{i}": self._crossing.pack(x) for i, x in enumerate(planes)}
+            (image,) = sessions.read(packed | self._on_device(colour, written=False))
             return image
 
     def step(
-        self,
-        previous: ort.OrtValue,
-        current: ort.OrtValue,
-        following: ort.OrtValue,
-        state: State | None,
+        self, previous: Tensor, current: Tensor, following: Tensor, state: State | None
     ) -> State:
         """See `Engine.step`."""
         state = state or self._zero
         frames = {"previous": previous, "current": current, "following": following}
-        with advising(self._advice):
-            return State(*self._step(frames | {"image_in": state.image, "hidden_in": state.hidden}))
+        given = frames | {"image_in": state.image, "hidden_in": state.hidden}
+        with self._running(*given.values()) as sessions:
+            return State(*sessions.step(given))
 
     def write(self, state: State, planes: Sequence[Plane], colour: Colour) -> None:
         """See `Engine.write`."""
-        with advising(self._advice):
+        with self._running(state.image) as sessions:
             numbers = self._on_device(colour, written=True)
-            made = self._write({"image": state.image} | numbers, fetch=True)
+            made = sessions.write({"image": state.image} | numbers, fetch=True)
             for there, here in zip(made, planes, strict=True):
-                np.copyto(here, there.numpy())
+                self._crossing.unpack(there.numpy(), here)
 
     def close(self) -> None:
         """See `Engine.close`."""
-        del self._read, self._step, self._write, self._zero, self._numbers
+        del self._sessions, self._zero, self._numbers
 
-    def _on_device(self, colour: Colour, *, written: bool) -> dict[str, ort.OrtValue]:
+    @contextlib.contextmanager
+    def _running(self, *tensors: Tensor) -> Generator[Sessions]:
+        """The sessions, to run with these tensors; set up where there are none, or none any more.
+
+        A device that is lost is let go, for only then does the system give another one.
+
+        Raises:
+            DeviceLostError: The device is lost, or was when it still held these tensors.
+        """
+        known = self._sessions
+        if not all(known.know(x) if known else x.session is None for x in tensors):
+            raise DeviceLostError("the device was lost, and with it what this frame needs")
+        try:
+            with reporting_loss(), advising(self._advice()):
+                self._sessions = known or self._set_up()
+                yield self._sessions
+        except DeviceLostError:
+            self._sessions = None
+            raise
+
+    def _set_up(self) -> Sessions:
+        setup, dtype, crossing, place = self._setup, self._dtype, self._crossing, self._place
+        colours = settings(self._choice, "fp32")
+        read, write = (
+            graph(setup, dtype, crossing).SerializeToString()
+            for graph in (reading_graph, writing_graph)
+        )
+        kept = "fp16" if dtype == DTYPES["fp16"] else "fp32"
+        graph = step_graph(self._weights, precision=kept).SerializeToString()
+        size = (setup.rows, setup.columns)
+        step = step_settings(self._choice, self._precision, graph, size, self._gpu)
+        return Sessions(
+            read=Session(read, colours, place),
+            step=Session(graph, step, place, {"height": setup.rows, "width": setup.columns}),
+            write=Session(write, colours, place),
+        )
+
+    def _cross(self) -> Crossing:
+        """How planes get to the device.
+
+        Raises:
+            EngineError: The precision is one that the device does not have.
+        """
+        if self._choice.device != "webgpu":
+            return AS_THEY_LIE
+        asked = self._precision == "fp16"
+        half = (asked or self._setup.source.half or self._setup.target.half) and has_half(
+            settings(self._choice, "fp16"), self._place
+        )
+        if asked and not half:
+            raise EngineError(
+                f"precision=fp16, but {webgpu.device_name()} does not offer it to WebGPU "
+                "(shader-f16): use fp32"
+            )
+        return AsWords(half=half)
+
+    def _where(self) -> str:
+        first = self._choice.names[0]
+        if first == "webgpu":
+            return f"{webgpu.device_name()}, webgpu"
+        return f"{self._gpu.name}, {first}" if self._gpu else "cpu"
+
+    def _on_device(self, colour: Colour, *, written: bool) -> dict[str, Tensor]:
         """The numbers of a colour, uploaded once."""
         key = (written, colour)
         if key not in self._numbers:
@@ -135,13 +209,14 @@ class OnnxEngine:
             self._numbers[key] = {k: self._place.tensor(v) for k, v in numbers.items()}
         return self._numbers[key]
 
-    def _about_memory(self) -> str:
+    def _advice(self) -> str:
         """What to do when memory runs out."""
-        where = f"cuda:{self._place.index}" if self._gpu else "cpu"
+        where = f"cuda:{self._place.index}" if self._gpu else self._place.device
         what = f"out of memory on {where} at {self._setup.width}x{self._setup.height}"
         cures = "lower cache=, close other programs that use the device"
         if self._gpu:
             what += f" ({self._gpu.memory / 2**20:.0f} MB in all)"
+        if where != "cpu":
             if self._dtype == np.float32:
                 cures += ", use precision='fp16'"
             cures += ", use device='cpu'"
@@ -150,4 +225,4 @@ class OnnxEngine:
 
 
 def _place(choice: Choice) -> Place:
-    return Place(gpu=choice.gpu, index=choice.index)
+    return Place(choice.device, choice.index)

@@ -6,7 +6,7 @@ Sources: ONNX Runtime's pages on the CUDA and the TensorRT execution provider.
 import hashlib
 import importlib.metadata
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vsanimesr import weights
@@ -17,12 +17,14 @@ NAMES = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
+    "webgpu": "WebGpuExecutionProvider",
 }
 """What a user writes, and what the runtime calls it."""
 PRECISIONS = {
     "cpu": ("fp32", "fp16"),
     "cuda": ("fp32", "tf32", "fp16"),
     "tensorrt": ("tf32", "fp16"),
+    "webgpu": ("fp32", "fp16"),
 }
 """What each provider computes in. No option keeps TensorRT from TF32, only the variable below."""
 NO_TF32 = "NVIDIA_TF32_OVERRIDE"
@@ -32,6 +34,8 @@ INSTALL = {
     "cuda": "pip uninstall onnxruntime, then pip install 'vapoursynth-animesr[onnx-gpu]'",
     "tensorrt": "pip uninstall onnxruntime, then pip install 'vapoursynth-animesr[onnx-gpu]' and "
     "TensorRT",
+    "webgpu": "pip install onnxruntime-ep-webgpu, which works beside onnxruntime; or pip uninstall "
+    "onnxruntime, then pip install 'vapoursynth-animesr[onnx-webgpu]'",
 }
 
 type Setting = tuple[str, dict[str, str]]
@@ -48,22 +52,28 @@ class Choice:
     """Of the GPU."""
 
     @property
-    def gpu(self) -> bool:
-        """Whether a GPU computes."""
-        return self.names[0] != "cpu"
+    def device(self) -> str:
+        """What the tensors lie on: `cpu`, `cuda` or `webgpu`."""
+        return {"tensorrt": "cuda"}.get(self.names[0], self.names[0])
 
 
 def choose(
-    providers: str, device: str, available: Sequence[str], gpus: Sequence[CudaDevice]
+    providers: str,
+    device: str,
+    available: Sequence[str],
+    gpus: Sequence[CudaDevice],
+    webgpu: Callable[[], bool],
 ) -> Choice:
     """Choose providers.
 
     Args:
         providers: Names of `NAMES` between commas, the preferred first; empty: CUDA where `device`,
-            runtime and driver have it, else the CPU. TensorRT brings CUDA along, for colours.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+            runtime and driver have it, else WebGPU where there is a GPU for it, else the CPU.
+            TensorRT brings CUDA along, for colours; WebGPU shares its tensors with nobody.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `webgpu`.
         available: What `onnxruntime.get_available_providers` says.
         gpus: What `cuda_device.devices` says.
+        webgpu: What `webgpu.gpu` says: whether there is a GPU for it.
 
     Raises:
         EngineError: No such provider or device, or it is not there, or they contradict each other.
@@ -74,13 +84,20 @@ def choose(
         if name not in NAMES:
             raise EngineError(f"providers={providers}, wanted names out of {', '.join(NAMES)}")
     if not names:
-        usable = NAMES["cuda"] in available and index < len(gpus)
-        names = ("cuda",) if kind == "cuda" or (kind == "auto" and usable) else ("cpu",)
+        names = (kind,)
+        if kind == "auto":
+            names = ("cpu",)
+            if NAMES["cuda"] in available and gpus:
+                names = ("cuda",)
+            elif NAMES["webgpu"] in available and webgpu():
+                names = ("webgpu",)
     if "tensorrt" in names and "cuda" not in names:
         names += ("cuda",)
     names = tuple(dict.fromkeys(name for name in names if name != "cpu")) or ("cpu",)
     choice = Choice(names, index)
-    if kind != "auto" and (kind == "cuda") != choice.gpu:
+    if "webgpu" in names and len(names) > 1:
+        raise EngineError(f"providers={providers}: webgpu goes with no other provider of a GPU")
+    if kind not in ("auto", choice.device):
         raise EngineError(f"providers={providers} and device={device} contradict each other")
     for name in names:
         if NAMES[name] not in available:
@@ -89,7 +106,7 @@ def choose(
                 f"{', '.join(short for short, long in NAMES.items() if long in available)}: "
                 f"{INSTALL[name]}"
             )
-    if choice.gpu and index >= len(gpus):
+    if choice.device == "cuda" and index >= len(gpus):
         found = f"there are {len(gpus)} CUDA devices, from cuda:0" if gpus else "there is none"
         raise EngineError(f"providers={','.join(names)} want GPU cuda:{index}, but {found}")
     return choice
@@ -103,7 +120,8 @@ def pick_precision(name: str, choice: Choice, capability: tuple[int, int], half:
     """
     first = choice.names[0]
     if name == "auto":
-        fast = choice.gpu and (half or capability >= (7, 0))
+        # WebGPU adds up fp16 in fp16, and nobody has measured yet what that keeps.
+        fast = choice.device == "cuda" and (half or capability >= (7, 0))
         return "fp16" if fast or first == "tensorrt" else "fp32"
     offered = PRECISIONS[first]
     if first == "tensorrt" and os.environ.get(NO_TF32) == "0":
@@ -125,8 +143,8 @@ def settings(choice: Choice, precision: str) -> list[Setting]:
 
     cuDNN's search for the fastest convolution is off, for it depends on timing.
     """
-    if not choice.gpu:
-        return [(NAMES["cpu"], {})]
+    if choice.device != "cuda":
+        return [(NAMES[choice.device], {})]
     return [
         (
             NAMES["cuda"],
@@ -175,8 +193,9 @@ def step_settings(
 
 def _device(name: str) -> tuple[str, int]:
     kind, colon, index = name.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (colon and (kind != "cuda" or not index.isdecimal())):
-        raise EngineError(f"device={name}, wanted auto, cpu, cuda or cuda:N")
+    kinds = ("auto", "cpu", "cuda", "webgpu")
+    if kind not in kinds or (colon and (kind != "cuda" or not index.isdecimal())):
+        raise EngineError(f"device={name}, wanted auto, cpu, cuda, cuda:N or webgpu")
     return kind, int(index or 0)
 
 

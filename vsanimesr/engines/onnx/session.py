@@ -1,13 +1,14 @@
-"""Sessions of ONNX Runtime whose tensors stay where they are computed.
+"""Sessions of ONNX Runtime whose tensors stay where they are computed."""
 
-A tensor (`OrtValue`) is never changed once a session has made it.
-"""
+from __future__ import annotations
 
 import contextlib
 import io
 import logging
 import os
+import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnxruntime as ort
@@ -22,17 +23,48 @@ FATAL = 4
 
 log = logging.getLogger("vsanimesr")
 
+_webgpu = threading.RLock()
+"""All sessions and tensors of a process share one WebGPU device, which takes one call at a time."""
 
+
+@dataclass(frozen=True)
 class Place:
-    """Where tensors lie: the CPU's memory or a GPU's."""
+    """Where tensors lie."""
 
-    def __init__(self, *, gpu: bool, index: int = 0) -> None:
-        """For the CPU, or the GPU with this index."""
-        self.kind, self.index = ("cuda", index) if gpu else ("cpu", 0)
+    device: str = "cpu"
+    """`cpu`, `cuda` or `webgpu`."""
+    index: int = 0
+    """Of the GPU."""
 
-    def tensor(self, array: np.ndarray) -> ort.OrtValue:
-        """A tensor there with these values; on the CPU it shares the array's memory."""
-        return ort.OrtValue.ortvalue_from_numpy(array, self.kind, self.index)
+    def tensor(self, array: np.ndarray) -> Tensor:
+        """A tensor there with these values; on the CPU it shares the array's memory.
+
+        The runtime's Python makes none on WebGPU: there it stays with the CPU, and whoever takes it
+        in copies it.
+        """
+        device = "cpu" if self.device == "webgpu" else self.device
+        return Tensor(ort.OrtValue.ortvalue_from_numpy(array, device, self.index))
+
+
+class Tensor:
+    """Numbers where they were computed, never changed.
+
+    It keeps the session that made it: WebGPU's memory goes with its last session, and a tensor let
+    go after that would take the process along.
+    """
+
+    def __init__(self, value: ort.OrtValue, session: Session | None = None) -> None:
+        """Of `session`, None: from the host."""
+        self.value, self.session = value, session
+
+    def numpy(self) -> np.ndarray:
+        """The numbers of a tensor that lies with the CPU."""
+        return self.value.numpy()
+
+    def __del__(self) -> None:
+        if self.session:
+            with self.session.turn:
+                del self.value
 
 
 class Session:
@@ -56,13 +88,15 @@ class Session:
         Raises:
             EngineError: A provider does not start, or dropped out.
         """
+        self.turn = _webgpu if place.device == "webgpu" else contextlib.nullcontext()
         self._place = place
-        if place.kind == "cuda":
+        if place.device == "cuda":
             _load_libraries()
         try:
-            self._session = _load(graph, settings, sizes or {})
+            with self.turn:
+                self._session = _load(graph, settings, sizes or {}, place)
         except Exception as error:
-            if place.kind == "cpu" or of_memory(error):
+            if place.device == "cpu" or of_memory(error):
                 raise
             raise EngineError(
                 f"onnxruntime {ort.__version__} cannot set up "
@@ -74,8 +108,8 @@ class Session:
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def __call__(
-        self, inputs: Mapping[str, ort.OrtValue | np.ndarray], *, fetch: bool = False
-    ) -> list[ort.OrtValue]:
+        self, inputs: Mapping[str, Tensor | np.ndarray], *, fetch: bool = False
+    ) -> list[Tensor]:
         """Run the graph.
 
         Args:
@@ -83,20 +117,26 @@ class Session:
             fetch: Bring the outputs into the CPU's memory.
 
         Returns:
-            New tensors, in the graph's order; all is computed when they are returned.
+            New tensors, in the graph's order; all is computed when they are returned, except on
+            WebGPU, where only what is fetched is.
         """
-        binding = self._session.io_binding()
         dense = {k: np.ascontiguousarray(x) for k, x in inputs.items() if isinstance(x, np.ndarray)}
-        for name, value in inputs.items():
-            if name in dense:
-                binding.bind_cpu_input(name, dense[name])  # which keeps no reference to it
-            else:
-                binding.bind_ortvalue_input(name, value)
-        kind, index = ("cpu", 0) if fetch else (self._place.kind, self._place.index)
-        for name in self._outputs:
-            binding.bind_output(name, kind, index)
-        self._session.run_with_iobinding(binding)
-        return list(binding.get_outputs())
+        there = Place() if fetch else self._place
+        with self.turn:
+            binding = self._session.io_binding()
+            for name, given in inputs.items():
+                if isinstance(given, Tensor):
+                    binding.bind_ortvalue_input(name, given.value)
+                else:
+                    binding.bind_cpu_input(name, dense[name])  # which keeps no reference to it
+            for name in self._outputs:
+                binding.bind_output(name, there.device, there.index)
+            self._session.run_with_iobinding(binding)
+            return [Tensor(value, self) for value in binding.get_outputs()]
+
+    def __del__(self) -> None:
+        with self.turn:
+            self.__dict__.pop("_session", None)
 
 
 def starts(settings: Sequence[Setting], place: Place) -> bool:
@@ -111,8 +151,23 @@ def starts(settings: Sequence[Setting], place: Place) -> bool:
     return True
 
 
+def has_half(settings: Sequence[Setting], place: Place) -> bool:
+    """Whether the device computes with floats of 16 bits."""
+    half, probe = np.dtype(np.float16), Builder()
+    x = probe.input("x", half, (1,))
+    probe.output(probe.add("Add", x, x), "y", half, (1,))
+    try:
+        session = Session(probe.model("half probe", "").SerializeToString(), settings, place)
+        session({"x": np.ones(1, half)}, fetch=True)
+    except Exception as error:
+        if "f16" not in str(error):
+            raise
+        return False
+    return True
+
+
 def _load(
-    graph: bytes, settings: Sequence[Setting], sizes: Mapping[str, int]
+    graph: bytes, settings: Sequence[Setting], sizes: Mapping[str, int], place: Place
 ) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.use_deterministic_compute = True
@@ -120,6 +175,8 @@ def _load(
     # By default threads are tied to cores and, when idle, wait busily: others need the cores too.
     options.intra_op_num_threads = _cores()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if place.device == "webgpu":  # what it does not have would go to the CPU in silence
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     for name, size in sizes.items():
         options.add_free_dimension_override_by_name(name, size)
     # A provider that fails is never replaced, neither here nor in a later run.
