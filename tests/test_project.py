@@ -14,7 +14,18 @@ PACKAGE = ROOT / "vsanimesr"
 
 # Each may import from those above it only.
 LAYERS = [
-    {"errors", "models", "lru", "pth", "wheel", "recurrence", "colour", "resample", "strips"}
+    {
+        "errors",
+        "models",
+        "lru",
+        "pth",
+        "pickled",
+        "wheel",
+        "recurrence",
+        "colour",
+        "resample",
+        "strips",
+    }
     | {"bench_choices"},
     {"options", "network", "weights"},
     {"engines"},
@@ -27,7 +38,8 @@ LAYERS = [
 # Within a layer, these may import the others of it.
 WITHIN = {
     "weights": {"pth", "wheel"},
-    "pth": {"errors", "models"},
+    "pth": {"errors", "models", "pickled"},
+    "pickled": {"errors"},
     "wheel": {"errors"},
     "colour": {"errors"},
     "resample": {"colour"},

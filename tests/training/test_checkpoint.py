@@ -73,7 +73,7 @@ def test_a_damaged_one_is_found_and_the_one_before_taken(tmp_path, caplog, damag
         checkpoint.save(tmp_path, iteration, state(iteration), keep=3)
     first, last = checkpoint.stored(tmp_path)
     last.write_bytes(damage(last.read_bytes()))
-    with pytest.raises(TrainingError, match=r"00000002.pt: (cannot be read, or cut|damaged)"):
+    with pytest.raises(TrainingError, match=r"00000002.pt: .*damaged( \(Bad CRC-32)?"):
         checkpoint.load(last)
     assert checkpoint.latest(tmp_path)["iteration"] == 1
     assert "00000002.pt" in caplog.text

@@ -11,7 +11,7 @@ import os
 import random
 import secrets
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -21,7 +21,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from vsanimesr.errors import TrainingError
+from vsanimesr import pickled, pth
+from vsanimesr.errors import LINE, TrainingError, WeightsError, brief
+from vsanimesr.weights import header
 
 FOLDER = "checkpoints"
 PARAMS, EMA = "params", "params_ema"
@@ -29,6 +31,23 @@ PARAMS, EMA = "params", "params_ema"
 
 type State = dict[str, Any]
 """Of tables, lists, tensors, numbers and text only: no other type can be loaded again."""
+
+NAMES = {
+    f"torch.{kind}Storage"
+    for kind in (
+        "Double",
+        "Float",
+        "Half",
+        "BFloat16",
+        "Long",
+        "Int",
+        "Short",
+        "Char",
+        "Byte",
+        "Bool",
+    )
+}
+"""What the pickle of a checkpoint may name."""
 
 log = logging.getLogger("vsanimesr")
 
@@ -88,16 +107,18 @@ def load(path: Path) -> State:
         TrainingError: Missing or damaged.
     """
     try:
-        content = path.read_bytes()
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            damaged = archive.testzip()
-        if damaged:
-            raise TrainingError(f"{path}: damaged, the checksum of {damaged} differs")
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except TrainingError:
-        raise
-    except Exception as error:  # a damaged zip or pickle can fail in any way
-        raise TrainingError(f"{path}: cannot be read, or cut short ({error})") from error
+        with pth.opened(path) as (archive, _, content):
+            pickled.look(content, NAMES, ("text", "int"))  # Adam numbers its parameters
+            # Copied, for torch reads a zip that contradicts itself in another way than zipfile
+            # does, which checks the CRC-32 of each member here.
+            copy = io.BytesIO()
+            with zipfile.ZipFile(copy, "w") as whole:
+                for name in archive.namelist():
+                    whole.writestr(name, archive.read(name))
+            copy.seek(0)
+            return torch.load(copy, map_location="cpu", weights_only=True)
+    except (WeightsError, OSError) as error:
+        raise TrainingError(f"{path}: cannot be read ({brief(error, LINE)})") from error
 
 
 def latest(run: Path) -> State | None:
@@ -119,13 +140,19 @@ def latest(run: Path) -> State | None:
     return None
 
 
-def weights(path: Path, use: Literal["params", "ema"] = "params") -> dict[str, Tensor]:
+def weights(
+    path: Path,
+    use: Literal["params", "ema"] = "params",
+    check: Callable[[Mapping[str, tuple[int, ...]]], None] = lambda _: None,
+) -> dict[str, Tensor]:
     """The weights of a generator, from wherever they are.
 
     Args:
         path: A run, of which the newest checkpoint is taken; a checkpoint; or a `.safetensors` or
             `.pth` file, also one of the released code's checkpoints.
         use: Which weights, where there are two.
+        check: Raises WeightsError where names and shapes are not the ones wanted; of a
+            `.safetensors` file no more than those is read before.
 
     Raises:
         TrainingError: Missing, damaged, or holding something else.
@@ -136,16 +163,24 @@ def weights(path: Path, use: Literal["params", "ema"] = "params") -> dict[str, T
             raise TrainingError(f"{path}: no run, or one without checkpoints; train it first")
     elif path.suffix == ".safetensors":
         try:
+            check(header(path))
             return safetensors.torch.load(path.read_bytes())
+        except WeightsError as error:
+            raise TrainingError(f"{path}: {error}") from error
         except (OSError, safetensors.SafetensorError) as error:
-            raise TrainingError(f"{path}: cannot be read ({error})") from error
+            raise TrainingError(f"{path}: cannot be read ({brief(error)})") from error
     else:
         state = load(path)
     wanted = PARAMS if use == "params" else EMA
     found = state.get(wanted, state)
     if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
         raise TrainingError(f"{path}: no {wanted} in it, wanted a checkpoint or weights")
-    return dict(cast(Mapping[str, Tensor], found))
+    tensors = dict(cast(Mapping[str, Tensor], found))
+    try:
+        check({name: tuple(value.shape) for name, value in tensors.items()})
+    except WeightsError as error:
+        raise TrainingError(f"{path}: {error}") from error
+    return tensors
 
 
 def random_state(device: torch.device) -> State:

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Self, cast
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vsanimesr import pth
+from vsanimesr import weights
 from vsanimesr.errors import OptionError, WeightsError
 
 FACTOR = 2
@@ -79,10 +78,7 @@ class Lbo(nn.Module):
         Raises:
             WeightsError: Missing, damaged, made for another network, or not finite.
         """
-        tensors = _read(path)
-        for name, array in tensors.items():
-            if not np.isfinite(array).all():
-                raise WeightsError(f"{path}: {name} holds NaN or infinite values; train it again")
+        tensors = weights.read(path, _check)
         lbo = cls()
         lbo.load_state_dict({name: torch.from_numpy(np.array(a)) for name, a in tensors.items()})
         return lbo.requires_grad_(False).eval()
@@ -118,25 +114,8 @@ def load_pool(folder: Path) -> list[Lbo]:
     return [Lbo.load(path) for path in found]
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
-    try:
-        if path.suffix == ".pth":
-            return pth.read(path, _check)
-        stored = dict(safetensors.deserialize(path.read_bytes()))
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error})") from error
-    except safetensors.SafetensorError as error:
-        raise WeightsError(f"{path}: damaged ({error}); train it again") from error
-    try:
-        _check({name: tuple(tensor["shape"]) for name, tensor in stored.items()})
-        return {
-            name: pth.floats(tensor["data"], tensor["dtype"]).reshape(tensor["shape"])
-            for name, tensor in stored.items()
-        }
-    except WeightsError as error:
-        raise WeightsError(f"{path}: {error}") from error
-
-
 def _check(shapes: Mapping[str, tuple[int, ...]]) -> None:
-    if dict(shapes) != SHAPES:
-        raise WeightsError(f"not a learnable basic operator: holds {dict(shapes)}, wanted {SHAPES}")
+    try:
+        weights.compare(shapes, SHAPES)
+    except WeightsError as error:
+        raise WeightsError(f"not a learnable basic operator: {error}") from error

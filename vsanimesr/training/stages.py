@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import nn
 from torch.utils.data import Dataset
 
-from vsanimesr.errors import TrainingError, WeightsError
+from vsanimesr.errors import TrainingError
 from vsanimesr.training import checkpoint, config, loop, networks, recipe, vgg
 from vsanimesr.training.clips import ClipStore, PatchDataset
 from vsanimesr.training.degrade import Degrader, Recipe
@@ -98,16 +99,9 @@ def begin(generator: nn.Module, start: recipe.Start) -> None:
     Raises:
         TrainingError: They cannot be read, or are of another network.
     """
-    weights = checkpoint.weights(start.weights, start.use)
-    shapes, wanted = (
-        {name: tuple(value.shape) for name, value in tensors.items()}
-        for tensors in (weights, generator.state_dict())
-    )
-    try:
-        compare(shapes, wanted)
-    except WeightsError as error:
-        raise TrainingError(f"{start.weights}: {error}") from error
-    generator.load_state_dict(weights)
+    wanted = {name: tuple(value.shape) for name, value in generator.state_dict().items()}
+    check = partial(compare, wanted=wanted)
+    generator.load_state_dict(checkpoint.weights(start.weights, start.use, check))
 
 
 def clip_samples(
