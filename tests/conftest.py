@@ -1,4 +1,5 @@
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,12 @@ from vsanimesr.errors import WeightsError
 from vsanimesr.models import RELEASES, parameter_shapes
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as `engines.load`, before a test loads torch
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The tests take the cores between them; those about threads say how many they want.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # A process that a test spawns would look for the file that execnet names here.
+    if getattr(sys.modules["__main__"], "__file__", None) == "<string>":
+        del sys.modules["__main__"].__file__
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,11 @@ def bunny() -> Tensor:
         return torch.tensor(data["input"]).permute(0, 3, 1, 2)[None] / 255  # (1, t, 3, h, w)
 
 
+def little() -> Tensor:
+    """Part of it: a CPU without float16 arithmetic takes a second for each of its steps."""
+    return bunny()[:, 3:, :, 16:32, 24:40].contiguous()
+
+
 def stream(network: Network, frames: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Image (n, 3, 4h, 4w) and state of each frame (n, t, 3, h, w)."""
     n, last, _, h, w = frames.shape
@@ -129,19 +134,19 @@ def test_a_real_clip(name: str, released: dict[str, Path]) -> None:
 
 @pytest.mark.weights
 @pytest.mark.parametrize(
-    ("name", "dtype", "least"),  # measured: 58.9, 63.9, 65.6, 69.6
+    ("name", "dtype", "least"),  # measured: 62.1, 71.0, 67.0, 82.0
     [
-        ("v1", torch.bfloat16, 57),
-        ("v1", torch.float16, 62),
-        ("v2", torch.bfloat16, 64),
-        ("v2", torch.float16, 68),
+        ("v1", torch.bfloat16, 60),
+        ("v1", torch.float16, 69),
+        ("v2", torch.bfloat16, 65),
+        ("v2", torch.float16, 80),
     ],
 )
 def test_mixed_precision_is_close(
     name: str, dtype: torch.dtype, least: float, released: dict[str, Path]
 ) -> None:
     network = Network.from_weights(weights.read(released[name])).requires_grad_(False)
-    clip = bunny()
+    clip = little()
     exact = network(clip)
     network.to(dtype)
     mixed = decibels(network(clip), exact)
@@ -220,9 +225,9 @@ def test_history_matters(network: Network) -> None:
 def test_types_and_layouts(
     dtype: torch.dtype, layout: torch.memory_format, network: Network
 ) -> None:
-    exact = list(stream(network, bunny()))[-1]
+    exact = list(stream(network, little()))[-1]
     network.to(dtype).to(memory_format=layout)
-    clip = bunny()[0].to(memory_format=layout)[None]
+    clip = little()[0].to(memory_format=layout)[None]
     image, state = list(stream(network, clip))[-1]
     assert image.dtype == state.dtype == torch.float32
     assert decibels(image, exact[0]) > (110 if dtype == torch.float32 else 50)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from vsanimesr.errors import WeightsError, brief
 
 MAX_BYTES, MAX_STEPS = 2**20, 100_000
-"""The released files have 9 kB and 2,160 steps."""
+"""The pickle of a released file has at most 9 kB and 2,160 steps."""
 MAX_VALUES, MAX_DEPTH = 1_000_000, 32
 """Of what a pickle makes, counting a value as often as something holds it."""
 
@@ -23,7 +23,7 @@ ORDERED, REBUILD = "collections.OrderedDict", "torch._utils._rebuild_tensor_v2"
 OWN = (ORDERED, REBUILD)
 PROTOCOL = 2  # of torch.save
 
-_SIMPLE = {
+_KINDS = {
     "NONE": "none",
     "NEWTRUE": "bool",
     "NEWFALSE": "bool",
@@ -32,11 +32,9 @@ _SIMPLE = {
     "BININT2": "int",
     "LONG1": "int",
     "BINFLOAT": "float",
-    "BINUNICODE": "text",
     "EMPTY_TUPLE": "tuple",
-    "EMPTY_LIST": "list",
-    "EMPTY_DICT": "dict",
 }
+_NEW = {"BINUNICODE": "text", "EMPTY_LIST": "list", "EMPTY_DICT": "dict"}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _OTHERS = (
     *("PROTO", "STOP", "MARK", "TUPLE", "SETITEM", "SETITEMS", "APPEND", "APPENDS", "BINPERSID"),
@@ -45,17 +43,23 @@ _OTHERS = (
 _OPCODES = {
     opcode.code.encode("latin-1"): opcode
     for opcode in pickletools.opcodes
-    if opcode.name in (*_SIMPLE, *_TUPLES, *_OTHERS)
+    if opcode.name in (*_KINDS, *_NEW, *_TUPLES, *_OTHERS)
 }
 
 
-def look(pickled: bytes, names: Collection[str], keys: Collection[str] = ("text",)) -> None:
+def look(
+    pickled: bytes,
+    names: Collection[str],
+    keys: Collection[str] = ("text",),
+    most: int = MAX_STEPS,
+) -> None:
     """Check that a pickle can be loaded without harm; takes less than a second and 100 MB.
 
     Args:
         pickled: The whole pickle, of protocol 2.
         names: Types of storage that it may name, as `module.name`.
         keys: Kinds of key that its tables may have, of `text` and `int`.
+        most: How many steps it may have; a million take two seconds.
 
     Raises:
         WeightsError: It does what torch.save never does; says what.
@@ -67,8 +71,8 @@ def look(pickled: bytes, names: Collection[str], keys: Collection[str] = ("text"
         )
     machine = _Machine(frozenset({*OWN, *names}), frozenset(keys))
     for steps, (name, argument) in enumerate(_steps(pickled)):
-        if steps == MAX_STEPS:
-            raise WeightsError(f"refused: its pickle has more than {MAX_STEPS:,} steps")
+        if steps == most:
+            raise WeightsError(f"refused: its pickle has more than {most:,} steps")
         machine.step(name, argument)
 
 
@@ -115,6 +119,10 @@ class _Value:
             )
 
 
+_SINGLE = {opcode: _Value(kind) for opcode, kind in _KINDS.items()}
+"""They never grow, so that one does for all."""
+
+
 class _Machine:
     """The stack and the memo of an unpickler, with kinds in place of values."""
 
@@ -125,10 +133,13 @@ class _Machine:
         self._memo: dict[int, _Value] = {}
 
     def step(self, name: str, argument: object) -> None:
+        if name in _SINGLE:
+            self._stack.append(_SINGLE[name])
+            return
         text = argument if isinstance(argument, str) else ""
         number = argument if isinstance(argument, int) else 0
-        if name in _SIMPLE:
-            self._push(_Value(_SIMPLE[name], text))
+        if name in _NEW:
+            self._stack.append(_Value(_NEW[name], text))
         elif name in _TUPLES or name == "TUPLE":
             parts = self._pop(_TUPLES[name]) if name in _TUPLES else self._to_mark()
             self._push(_Value("tuple"), parts)
@@ -198,7 +209,7 @@ class _Machine:
     def _set(self, parts: list[_Value]) -> None:
         for key in parts[::2]:
             if key.kind not in self._keys:
-                raise WeightsError(f"refused: its pickle has a key that is a {key.kind}, no text")
+                raise WeightsError(f"refused: its pickle has a key of kind {key.kind}")
         if len(parts) % 2:
             raise ValueError("a key without a value")
         self._top("dict", "ordered").add(parts)

@@ -95,9 +95,9 @@ def opened(path: Path) -> Generator[tuple[zipfile.ZipFile, str, bytes]]:
                 file.bounded = False
                 _check_members(archive.infolist(), path.stat().st_size)
                 (name,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
-                if archive.getinfo(name).file_size > pickled.MAX_BYTES:
+                if (size := archive.getinfo(name).file_size) > pickled.MAX_BYTES:
                     raise WeightsError(
-                        f"refused: a pickle of more than {pickled.MAX_BYTES:,} bytes"
+                        f"refused: a pickle of {size:,} bytes, wanted at most {pickled.MAX_BYTES:,}"
                     )
                 yield archive, name.removesuffix("data.pkl"), archive.read(name)
         except WeightsError:

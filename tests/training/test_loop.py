@@ -123,12 +123,22 @@ class Interrupting(Halves):
         return super().__getitem__(number)
 
 
-def interrupted(run, *signals):
-    """What a run says that gets these signals, in a process of its own.
+INTERRUPTED = {
+    "SIGINT": [signal.SIGINT],
+    "SIGTERM": [signal.SIGTERM],
+    "twice": [signal.SIGINT, signal.SIGINT],
+}
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    """Folder and messages of runs that got these signals, in a process of their own.
 
     A handler runs on the stack that some library may have set for signals; in a process with as
     many libraries as the tests' that was freed memory.
     """
+    folder = tmp_path_factory.mktemp("interrupted")
+    signals = {name: [int(one) for one in all_] for name, all_ in INTERRUPTED.items()}
     code = f"""
 import logging, signal, sys
 from pathlib import Path
@@ -136,12 +146,13 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 from test_loop import Interrupting, stages, train
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
 logging.basicConfig(level="INFO")
-data = Interrupting({", ".join(str(int(one)) for one in signals)})
-try:
-    train(stages.processes("cpu"), Path({str(run)!r}), 5, data=data, save_every=100)
-except KeyboardInterrupt:
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    print("interrupted", file=sys.stderr)
+fabric = stages.processes("cpu")
+for name, signals in {signals}.items():
+    try:
+        train(fabric, Path({str(folder)!r}, name), 5, data=Interrupting(*signals), save_every=100)
+    except KeyboardInterrupt:
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        print("interrupted", name, file=sys.stderr)
 """
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -152,25 +163,29 @@ except KeyboardInterrupt:
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    assert "interrupted" in done.stderr
-    return done.stderr
+    said, rest = {}, done.stderr
+    for name in INTERRUPTED:
+        said[name], rest = rest.split(f"interrupted {name}\n")
+    return folder, said
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no signals between processes")
-@pytest.mark.parametrize("one", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_saves_and_goes_on_bit_for_bit(fabric, tmp_path, one):
-    assert "saved after 3 iterations" in interrupted(tmp_path / "parts", one)
-    train(fabric, tmp_path / "parts", 5)
+@pytest.mark.parametrize("one", ["SIGINT", "SIGTERM"])
+def test_an_interrupted_run_saves_and_goes_on_bit_for_bit(fabric, tmp_path, interrupted, one):
+    folder, said = interrupted
+    assert "saved after 3 iterations" in said[one]
+    train(fabric, folder / one, 5)
     train(fabric, tmp_path / "whole", 5)
-    whole, parts = (checkpoint.latest(tmp_path / name) for name in ("whole", "parts"))
+    whole, parts = (checkpoint.latest(run) for run in (tmp_path / "whole", folder / one))
     assert same(whole["params"], parts["params"])
     assert same(whole["adam_of_discriminator"], parts["adam_of_discriminator"])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no signals between processes")
-def test_a_second_interrupt_does_not_wait(tmp_path):
-    assert "saved after" not in interrupted(tmp_path, signal.SIGINT, signal.SIGINT)
-    assert not checkpoint.stored(tmp_path)
+def test_a_second_interrupt_does_not_wait(interrupted):
+    folder, said = interrupted
+    assert "saved after" not in said["twice"]
+    assert not checkpoint.stored(folder / "twice")
 
 
 def test_a_damaged_checkpoint_costs_the_iterations_since_the_one_before(fabric, tmp_path, caplog):

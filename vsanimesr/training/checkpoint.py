@@ -47,7 +47,10 @@ NAMES = {
         "Bool",
     )
 }
-"""What the pickle of a checkpoint may name."""
+"""Types of storage that a checkpoint may have."""
+KEYS = ("text", "int")  # Adam numbers its parameters
+MAX_STEPS = 150_000
+"""Of its pickle: 40 for each tensor, 650 for the generators of each process."""
 
 log = logging.getLogger("vsanimesr")
 
@@ -108,7 +111,7 @@ def load(path: Path) -> State:
     """
     try:
         with pth.opened(path) as (archive, _, content):
-            pickled.look(content, NAMES, ("text", "int"))  # Adam numbers its parameters
+            pickled.look(content, NAMES, KEYS, MAX_STEPS)
             # Copied, for torch reads a zip that contradicts itself in another way than zipfile
             # does, which checks the CRC-32 of each member here.
             copy = io.BytesIO()
