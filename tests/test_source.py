@@ -330,8 +330,8 @@ def test_the_advice_for_times_that_contradict_each_other_works(tmp_path):
 
 def test_the_crop_of_the_container_is_applied():
     opened = open_source(SOURCES / "mkv_crop.mkv", 0)
-    assert (opened.clip.width, opened.clip.height) == (56, 48)
-    assert opened.notes == ("cropped as its container says, 64x48 to 56x48",)
+    assert (opened.clip.width, opened.clip.height) == (64, 40)
+    assert opened.notes == ("cropped as its container says, 64x48 to 64x40",)
 
 
 def test_alpha_and_odd_sizes_are_said():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import struct
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
@@ -21,6 +21,8 @@ _ORIENTATIONS = {
     (True, 180): ("FlipHorizontal",),
     (True, 270): ("FlipVertical", "Transpose", "FlipVertical"),
 }
+_VIEWS = {1: "left_right", 2: "top_bottom", 4: "checkerboard_lr", 6: "row_interleaved_lr"}
+"""Names of libavutil's AVStereo3DType in Matroska (libavformat/matroska.c)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,46 +36,26 @@ class Picture:
     alpha: bool = False
     """Whether it is transparent somewhere."""
     stereo: str = ""
-    """How two views share it, in libavutil's words; empty: it is one view."""
-    lost: tuple[str, ...] = ()
-    """Names of metadata that describe each frame and are false of an enlarged one."""
+    """How two views share it, as Matroska names it; empty: it is one view, or not known how."""
 
 
-def picture(container: Any, track: int) -> Picture:  # noqa: ANN401 (PyAV is partly typed)
-    """Describe a video stream of an open PyAV container.
+def picture(stream: Any) -> Picture:  # noqa: ANN401 (PyAV is partly typed)
+    """Describe a video stream of PyAV.
 
-    PyAV has no other way to a stream's side data than the text of `av_dump_format`.
+    The layouts are those of AV_PKT_DATA_FRAME_CROPPING (libavcodec/packet.h) and AVStereo3D
+    (libavutil/stereo3d.h).
     """
-    stream = container.streams[track]
-    said = described(container).get(track, "")
-    crop = re.search(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", said, re.IGNORECASE)
-    stereo = re.search(r"Stereo3?D?: ([^,\n(]+)", said, re.IGNORECASE)
-    layout = stream.format
-    alpha = layout is not None and any(c.is_alpha for c in layout.components)
-    mode = str(stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE", "0")))
+    said: dict[str, bytes] = stream.codec_context.coded_side_data
+    crop = said.get("frame_cropping")
+    stereo = struct.unpack_from("i", said["stereo_3d"])[0] if "stereo_3d" in said else 0
+    alpha = stream.format is not None and any(c.is_alpha for c in stream.format.components)
+    mode = {key.lower(): value for key, value in stream.metadata.items()}.get("alpha_mode", "0")
     return Picture(
         size=(stream.width, stream.height),
-        crop=cast("Any", tuple(map(int, crop.groups()))) if crop else (0, 0, 0, 0),
+        crop=cast("Any", struct.unpack("<4I", crop)) if crop else (0, 0, 0, 0),
         alpha=alpha or mode not in ("", "0"),
-        stereo=stereo[1].strip() if stereo and "2D" not in stereo[1] else "",
-        lost=tuple(
-            name for name, sign in (("Dolby Vision", "DOVI"), ("HDR10+", "HDR10+")) if sign in said
-        ),
+        stereo=_VIEWS.get(stereo, ""),
     )
-
-
-def described(container: Any) -> dict[int, str]:  # noqa: ANN401
-    """What `av_dump_format` says of each stream, by its number."""
-    import av.logging
-
-    before = av.logging.get_level()
-    av.logging.set_level(av.logging.INFO)
-    try:
-        text = container.dumps_format()
-    finally:
-        av.logging.set_level(before)
-    parts = re.split(r"^  Stream #\d+:(\d+)", text, flags=re.MULTILINE)
-    return {int(n): said for n, said in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def applied(clip: vs.VideoNode, about: Picture) -> tuple[vs.VideoNode, list[str]]:

@@ -64,7 +64,7 @@ def open_source(path: Path, track: int, *, incomplete: bool = False, fields: boo
         )
     before = path.stat()
     with av.open(url(path)) as container:
-        about = picture(container, track)
+        about = picture(container.streams[track])
         place = index(path, track, container.format.name)
         restarts = bool(container.format.flags & Flags.ts_discont.value)
     opening: dict[str, Any] = {

@@ -1,0 +1,225 @@
+"""One stream on its way from the source into the result: its packets, with the result's times."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vsanimesr.encode.streams import Carried
+    from vsanimesr.encode.times import Times
+
+_LONGEST = Fraction(10)
+"""Seconds of one packet of sound. Ogg states the end of a stream as a count of samples, and where
+that is before the last packet's start, its duration comes out as one of hours."""
+_HOLE = Fraction(1, 50)
+"""Seconds of sound that are missing before silence is put in; less is a matter of rounding."""
+_SILENCE = 3600
+"""Seconds of silence at most: more is no hole but another clock."""
+_BACK = Fraction(1, 10)
+"""A clock has started anew where time falls by so many seconds."""
+_COVER = 0x400
+"""AV_DISPOSITION_ATTACHED_PIC of libavformat/avformat.h: one picture, without a time."""
+
+
+class Carrier:
+    """Gives a stream's packets new times; encodes them where the muxer takes no copy."""
+
+    def __init__(
+        self,
+        one: Carried,
+        source: Any,  # noqa: ANN401 (PyAV's streams differ by kind)
+        result: Any,  # noqa: ANN401
+        times: Times | None,
+        shift: Fraction,
+        even: bool,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            one: What is to be done.
+            source: PyAV's stream of the source.
+            result: PyAV's stream of the result.
+            times: The video's times, which say how the container's clock went; None: evenly.
+            shift: Seconds to take off every time.
+            even: Whether the muxer takes packets that are decoded at the same time.
+        """
+        self.name = one.name
+        self.damaged = 0
+        self._source, self._result = source, result
+        self._base = Fraction(source.time_base)
+        self._clocks = times.clocks if times else (Fraction(0),)
+        self._shift, self._even = shift, even
+        self._clock = 0
+        self._still = bool(one.disposition & _COVER)
+        self._raw: int | None = None
+        self._last: int | None = None
+        self._ticks = Fraction(1)
+        self._waiting = list[Any]()
+        self._coder = None
+        if one.encoder and source.type == "audio":
+            self._coder = _Sound(source, result, one.samples)
+        elif one.encoder:
+            self._coder = _Text(source, result)
+
+    def carry(self, packet: Any) -> Iterator[Any]:  # noqa: ANN401
+        """Packets of the result that a packet of the source brings about."""
+        from av.error import InvalidDataError
+
+        if not packet.size:
+            return
+        if packet.dts is None and packet.pts is None and self._still:
+            packet.pts = packet.dts = 0
+        if packet.dts is None and packet.pts is None:
+            self.damaged += self._raw is not None
+            return
+        self._shifted(packet)
+        if self._coder is None:
+            yield from self._ordered(packet)
+            return
+        try:
+            for made in self._coder.encode(packet):
+                yield self._fitted(made)
+        except InvalidDataError:
+            self.damaged += 1
+
+    def end(self) -> Iterator[Any]:
+        """Packets that are still to come when the source has ended."""
+        if self._coder is not None:
+            for made in self._coder.end():
+                yield self._fitted(made)
+        elif self._waiting:
+            yield from self._released(self._waiting[-1].pts)
+
+    def _shifted(self, packet: Any) -> None:  # noqa: ANN401
+        """Put a packet on the result's clock, in the source's ticks."""
+        base = self._base
+        raw = packet.dts if packet.dts is not None else packet.pts
+        if self._raw is not None and (self._raw - raw) * base > _BACK:
+            self._clock = min(self._clock + 1, len(self._clocks) - 1)
+        self._raw = raw
+        offset = round((self._clocks[self._clock] - self._shift) / base)
+        packet.time_base = base
+        packet.pts = (packet.pts if packet.pts is not None else raw) + offset
+        if self._source.type == "video":
+            packet.dts = packet.dts + offset if packet.dts is not None else None
+        else:  # nothing is reordered: what counts is when it is heard or read
+            packet.dts = packet.pts
+        if self._source.type == "audio" and (packet.duration or 0) * base > _LONGEST:
+            packet.duration = 0
+
+    def _ordered(self, packet: Any) -> Iterator[Any]:  # noqa: ANN401
+        """Packets to copy, each with a time of decoding; the first ones of a video may lack it."""
+        if packet.dts is None and self._last is None:
+            self._waiting.append(packet)
+            return
+        if packet.dts is None:
+            packet.dts = packet.pts if not self._last else int(self._last / self._ticks) + 1
+        if self._waiting:
+            yield from self._released(packet.dts)
+        yield self._fitted(packet)
+
+    def _released(self, until: int) -> Iterator[Any]:
+        early = min(packet.pts for packet in self._waiting)
+        count = len(self._waiting)
+        for n, packet in enumerate(self._waiting):
+            packet.dts = min(until, early) - count + n
+            yield self._fitted(packet)
+        self._waiting.clear()
+
+    def _fitted(self, packet: Any) -> Any:  # noqa: ANN401
+        """Round to the result's ticks, in which times of decoding must increase."""
+        packet.stream = self._result
+        here, there = Fraction(packet.time_base), Fraction(self._result.time_base)
+        self._ticks = here / there
+        duration = packet.duration or 0
+        pts, dts = round(packet.pts * self._ticks), round(packet.dts * self._ticks)
+        if self._last is not None:
+            dts = max(dts, self._last + (0 if self._even else 1))
+        packet.time_base = there
+        packet.pts = pts if self._source.type == "video" else max(pts, dts)
+        packet.dts = self._last = dts
+        packet.duration = round(duration * self._ticks)
+        return packet
+
+
+class _Sound:
+    """Decodes sound and encodes it again; puts silence where it is missing."""
+
+    def __init__(self, source: Any, result: Any, samples: str) -> None:  # noqa: ANN401
+        import av
+
+        context = source.codec_context
+        self._source, self._result = source, result
+        self._rate: int = context.sample_rate
+        self._layout = context.layout.name
+        self._fit = av.AudioResampler(format=samples, layout=self._layout, rate=self._rate)
+        self._due: int | None = None
+        self._samples = samples
+
+    def encode(self, packet: Any) -> Iterator[Any]:  # noqa: ANN401
+        for frame in self._source.decode(packet):
+            yield from self._frame(frame)
+
+    def end(self) -> Iterator[Any]:
+        from av.error import FFmpegError
+
+        try:
+            for frame in self._source.decode(None):
+                yield from self._frame(frame)
+        except FFmpegError:
+            pass  # damage at the very end
+        yield from self._result.encode(None)
+
+    def _frame(self, frame: Any) -> Iterator[Any]:  # noqa: ANN401
+        rate = self._rate
+        if frame.pts is not None:
+            at = round(frame.pts * Fraction(frame.time_base) * rate)
+            if self._due is None:
+                self._due = at
+            missing = at - self._due
+            if missing > _HOLE * rate and missing < _SILENCE * rate:
+                while missing > 0:
+                    yield from self._send(self._silent(min(missing, rate)))
+                    missing -= rate
+        self._due = self._due or 0
+        for fitted in self._fit.resample(frame):
+            yield from self._send(fitted)
+
+    def _send(self, frame: Any) -> Iterator[Any]:  # noqa: ANN401
+        frame.pts, frame.time_base = self._due, Fraction(1, self._rate)
+        self._due = (self._due or 0) + frame.samples
+        yield from self._result.encode(frame)
+
+    def _silent(self, samples: int) -> Any:  # noqa: ANN401
+        import av
+
+        frame = av.AudioFrame(format=self._samples, layout=self._layout, samples=samples)
+        level = b"\x80" if self._samples == "u8" else b"\0"  # the middle of unsigned samples
+        for plane in frame.planes:
+            plane.update(level * plane.buffer_size)
+        frame.sample_rate = self._rate
+        return frame
+
+
+class _Text:
+    """Decodes subtitles of text and encodes them as others."""
+
+    def __init__(self, source: Any, result: Any) -> None:  # noqa: ANN401
+        self._source, self._result = source, result
+
+    def encode(self, packet: Any) -> Iterator[Any]:  # noqa: ANN401
+        found = self._source.codec_context.decode2(packet)
+        if found is None or not found.rects:
+            return
+        coded = self._result.codec_context.encode_subtitle(found)
+        coded.time_base, coded.pts, coded.dts = packet.time_base, packet.pts, packet.dts
+        coded.duration = packet.duration or round(
+            Fraction(found.end_display_time, 1000) / Fraction(packet.time_base)
+        )
+        yield coded
+
+    def end(self) -> Iterator[Any]:
+        yield from ()
