@@ -193,8 +193,14 @@ def test_what_lies_outside_the_range_is_clamped_on_the_way_in_only(upscale):
         ({"scale": 5.0}, "scale=5, wanted more than 0 and at most 4"),
         ({"backend": "tensorrt"}, "backend=tensorrt, wanted one of auto, torch, onnx, openvino"),
         ({"precision": "int8"}, "precision=int8, wanted one of auto, fp32, tf32, fp16, bf16"),
-        ({"device": "gpu"}, "device=gpu, wanted auto, cpu, cuda, cuda:N, webgpu, mps, xpu or xpu:N"),
-        ({"device": "cuda:"}, "device=cuda:, wanted auto, cpu, cuda, cuda:N, webgpu, mps, xpu or xpu:N"),
+        (
+            {"device": "gpu"},
+            "device=gpu, wanted auto, cpu, cuda, cuda:N, webgpu, mps, xpu or xpu:N",
+        ),
+        (
+            {"device": "cuda:"},
+            "device=cuda:, wanted auto, cpu, cuda, cuda:N, webgpu, mps, xpu or xpu:N",
+        ),
         ({"block": -1}, "block=-1, wanted 0 or more"),
         ({"warmup": -1}, "warmup=-1, wanted 0 or more"),
         ({"scenes": 2}, "scenes=2, wanted one of 0, 1"),

@@ -8,12 +8,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import imageio_ffmpeg
 import numpy as np
 import pytest
 import vapoursynth as vs
 
 from vsanimesr.encode import Encoding, names, upscale_file
-from vsanimesr.encode.ffmpeg import find_ffmpeg
 from vsanimesr.encode.picture import Look, Picture, applied
 from vsanimesr.encode.source import open_source
 from vsanimesr.encode.times import UNKNOWN, frame_times
@@ -32,7 +32,7 @@ def cache(tmp_path_factory, monkeypatch):
 
 
 def ffmpeg(*words):
-    command = [str(find_ffmpeg()), "-nostdin", "-v", "error", "-y", *map(str, words)]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-y", *map(str, words)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
 

@@ -57,6 +57,7 @@ class Carrier:
         self._raw: int | None = None
         self._last: int | None = None
         self._ticks = Fraction(1)
+        self._usual = 0  # duration of packets, in the source's ticks
         self._waiting = list[Any]()
         self._coder = None
         if one.encoder and source.type == "audio":
@@ -134,10 +135,15 @@ class Carrier:
         packet.stream = self._result
         here, there = Fraction(packet.time_base), Fraction(self._result.time_base)
         self._ticks = here / there
-        duration = packet.duration or 0
+        if packet.duration and self._source.type == "audio":
+            self._usual = packet.duration
+        # Where the container states none, the last packet would have no length in MP4.
+        duration = packet.duration or (self._usual if self._source.type == "audio" else 0)
         pts, dts = round(packet.pts * self._ticks), round(packet.dts * self._ticks)
         if self._last is not None:
             dts = max(dts, self._last + (0 if self._even else 1))
+            if not packet.duration:
+                self._usual = round((dts - self._last) / self._ticks)
         packet.time_base = there
         packet.pts = pts if self._source.type == "video" else max(pts, dts)
         packet.dts = self._last = dts
@@ -154,7 +160,7 @@ class _Sound:
         context = source.codec_context
         self._source, self._result = source, result
         self._rate: int = context.sample_rate
-        self._layout = context.layout.name
+        self._layout = result.codec_context.layout.name
         self._fit = av.AudioResampler(format=samples, layout=self._layout, rate=self._rate)
         self._due: int | None = None
         self._samples = samples

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vsanimesr.encode.carry import Carrier
 from vsanimesr.encode.names import shown, url
-from vsanimesr.encode.streams import added
+from vsanimesr.encode.streams import added, reason
 from vsanimesr.errors import EncodeError
 
 if TYPE_CHECKING:
@@ -94,8 +94,7 @@ def join(
                 else:
                     _mux(result, packet, carrier)
     except (FFmpegError, OSError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise EncodeError(f"upscale: {shown(output)} cannot be written: {why}") from error
+        raise EncodeError(f"upscale: {shown(output)} cannot be written: {reason(error)}") from error
     for carrier in carriers.values():
         if carrier.damaged:
             notes.append(
@@ -218,7 +217,7 @@ def _carriers(
     carriers = dict[int, Carrier]()
     for one in rest.streams:
         stream = source.streams[one.number]
-        target = added(result, stream, one.encoder, one.samples)
+        target = added(result, stream, one.encoder, one.samples, one.codec)
         target.metadata.update(one.tags)
         target.disposition = one.disposition
         even = muxer == "matroska"
@@ -314,10 +313,9 @@ def tried(rest: Plan) -> list[str]:
                 if carrier:
                     _mux(result, packet, carrier)
     except (FFmpegError, OSError) as error:
-        why = getattr(error, "strerror", None) or str(error)
         raise EncodeError(
             f"upscale: what goes along with the video of {shown(rest.source)} cannot be carried "
-            f"over: {why}"
+            f"over: {reason(error)}"
         ) from error
     return [
         f"{carrier.name}: {carrier.damaged} packets are damaged and will be left out"

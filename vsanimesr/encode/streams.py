@@ -7,7 +7,9 @@ the muxer's own reason.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import itertools
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -18,6 +20,7 @@ from vsanimesr.encode.picture import picture
 from vsanimesr.errors import EncodeError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 MUXERS = {".mkv": "matroska", ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
@@ -43,6 +46,11 @@ _EXACT = {
 }
 _WRITTEN = {"pcm_u8": "u8", "pcm_s16le": "s16", "pcm_f32le": "flt", "pcm_f64le": "dbl"}
 
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+"""As libavutil's av_channel_layout_default has them."""
+_LOOK, _ENOUGH = 2000, 5
+"""Packets of a file that are looked at, and of a stream."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Carried:
@@ -56,6 +64,8 @@ class Carried:
     """What it is encoded with; empty: it is copied."""
     samples: str = ""
     """Sample format that the encoder takes, of sound that is encoded."""
+    codec: str = ""
+    """Its codec's name, where FFmpeg's libraries here cannot decode it."""
     tags: dict[str, str] = field(default_factory=dict[str, str])
     disposition: int = 0
 
@@ -142,11 +152,12 @@ def plan(path: Path, muxer: str, *, track: int | None = None, video: bool = True
             chosen.shift = _start(container)
         chosen.tags = _without(container.metadata, _CONTAINER)
         chosen.chapters = [dict(chapter) for chapter in container.chapters()]
-        said = _described(container)
+        said, first = _described(container), _first(container)
         for stream in container.streams:
             other_video = stream.type == "video" and not _is_cover(stream)
             if stream.index != chosen.track and (video or not other_video):
-                _carry(chosen, container, stream, said.get(stream.index, ""))
+                number = stream.index
+                _carry(chosen, container, stream, said.get(number, ""), first.get(number, []))
     return chosen
 
 
@@ -187,7 +198,26 @@ def _describe(chosen: Plan, stream: Any) -> None:  # noqa: ANN401
         chosen.notes.append(f"that the picture is two views is not said in {chosen.muxer}")
 
 
-def _carry(chosen: Plan, container: Any, stream: Any, said: str) -> None:  # noqa: ANN401
+def _first(container: Any) -> dict[int, list[Any]]:  # noqa: ANN401
+    """The first packets of each stream, as far as they come early in the file."""
+    from av.error import FFmpegError
+
+    found = dict[int, list[Any]]()
+    with contextlib.suppress(FFmpegError):
+        for packet in itertools.islice(container.demux(), _LOOK):
+            own = found.setdefault(packet.stream_index, [])
+            if packet.size and len(own) < _ENOUGH:
+                own.append(packet)
+    return found
+
+
+def _carry(
+    chosen: Plan,
+    container: Any,  # noqa: ANN401
+    stream: Any,  # noqa: ANN401
+    said: str,
+    first: Sequence[Any],
+) -> None:
     name = _name(stream, said)
     tags = dict(stream.metadata)
     if stream.type == "attachment":
@@ -204,9 +234,16 @@ def _carry(chosen: Plan, container: Any, stream: Any, said: str) -> None:  # noq
         return
     if stream.type == "data" and _kept_otherwise(chosen, stream, said):
         return
-    reason = _refusal(stream, chosen.muxer)
+    if stream.type == "data" and ("Data: bin_data" in said or "Data: none" in said):
+        chosen.notes.append(f"{name} is left out: FFmpeg's libraries do not know what it is")
+        return
     carried: dict[str, Any] = {"number": stream.index, "name": name}
     carried["disposition"] = int(stream.disposition)
+    if stream.codec_context is None and stream.type != "data":
+        carried["codec"] = _codec(stream, said)
+    reason = _refusal(stream, chosen.muxer, codec=carried.get("codec", ""), packets=first)
+    if reason and stream.type == "audio":
+        _opened(stream, first)
     if not reason and _is_cover(stream) and not _holds_cover(container, stream, chosen.muxer):
         reason = f"{chosen.muxer} holds no covers"
     if not reason:
@@ -220,6 +257,17 @@ def _carry(chosen: Plan, container: Any, stream: Any, said: str) -> None:  # noq
             chosen.notes.append(f"{name} becomes {encoder}: {loss} ({reason})")
             return
     chosen.notes.append(f"{name} is left out: {reason}")
+
+
+def _opened(stream: Any, first: Sequence[Any]) -> None:  # noqa: ANN401
+    """Decode a little where only that tells the format of the samples."""
+    from av.error import FFmpegError
+
+    for packet in first:
+        if stream.codec_context is None or stream.codec_context.format is not None:
+            return
+        with contextlib.suppress(FFmpegError, ValueError):  # the latter: without a decoder
+            stream.decode(packet)
 
 
 def _conversions(stream: Any) -> list[tuple[str, str]]:  # noqa: ANN401
@@ -252,30 +300,57 @@ def _loss(stream: Any) -> str:  # noqa: ANN401
     return "nothing is lost"
 
 
-def _refusal(stream: Any, muxer: str, encoder: str = "", samples: str = "") -> str:  # noqa: ANN401
+def _refusal(
+    stream: Any,  # noqa: ANN401
+    muxer: str,
+    encoder: str = "",
+    samples: str = "",
+    codec: str = "",
+    packets: Sequence[Any] = (),
+) -> str:
     """Why a muxer takes no such stream, in its own words; empty: it does."""
     import av
     import av.logging
     from av.error import FFmpegError
 
-    if not encoder and stream.codec_context is None and stream.type != "data":
-        return "FFmpeg's libraries here know no decoder of it, and PyAV copies only what they know"
     before = av.logging.get_level()
     av.logging.set_level(av.logging.ERROR)
+    said = list[tuple[int, str, str]]()
     try:
         with av.logging.Capture() as said, av.open(io.BytesIO(), "w", format=muxer) as trial:
-            try:
-                added(trial, stream, encoder, samples)
-                trial.start_encoding()
-            except (FFmpegError, ValueError, NotImplementedError) as error:
-                words = [" ".join(text.split()).rstrip(".") for _, _, text in said]
-                return words[-1] if words else str(error).split(" returned ")[0]
+            one = added(trial, stream, encoder, samples, codec)
+            trial.start_encoding()
+            for packet in packets:  # some are looked at only when the file is ended
+                copy = av.Packet(bytes(packet))
+                copy.stream, copy.time_base = one, packet.time_base
+                copy.pts = copy.dts = packet.pts if packet.pts is not None else packet.dts
+                copy.duration, copy.is_keyframe = packet.duration or 0, packet.is_keyframe
+                with contextlib.suppress(FFmpegError):  # damaged: that is another matter
+                    trial.mux(copy)
+    except (FFmpegError, ValueError, NotImplementedError) as error:
+        why = reason(error, said)
+        if codec and "does not support" not in why:
+            why = f"FFmpeg's libraries here cannot decode {codec}, only copy it ({why})"
+        return why
     finally:
         av.logging.set_level(before)
     return ""
 
 
-def added(container: Any, stream: Any, encoder: str = "", samples: str = "") -> Any:  # noqa: ANN401
+def reason(error: Exception, said: Sequence[tuple[int, str, str]] = ()) -> str:
+    """What FFmpeg's libraries say was wrong: their own line, else the kind of error."""
+    log = getattr(error, "log", None)
+    words = [" ".join(text.split()).rstrip(".!") for _, _, text in (*said, *([log] if log else ()))]
+    return words[0] if words else str(getattr(error, "strerror", None) or error)
+
+
+def added(
+    container: Any,  # noqa: ANN401
+    stream: Any,  # noqa: ANN401
+    encoder: str = "",
+    samples: str = "",
+    codec: str = "",
+) -> Any:  # noqa: ANN401
     """Add a stream to an output of PyAV.
 
     Args:
@@ -283,13 +358,19 @@ def added(container: Any, stream: Any, encoder: str = "", samples: str = "") -> 
         stream: Of the source.
         encoder: What it is encoded with; empty: it is copied.
         samples: Sample format that the encoder takes.
+        codec: The name of a codec that cannot be decoded here.
     """
+    if codec:
+        return container.add_mux_stream(codec)
     if not encoder:
         return container.add_stream_from_template(stream, opaque=True)
     if stream.type == "audio":
         context = stream.codec_context
         one = container.add_stream(encoder, rate=context.sample_rate)
-        one.layout, one.format = context.layout.name, samples
+        layout = context.layout.name
+        if layout.endswith(" channels"):  # their number is all that is known
+            layout = _LAYOUTS.get(context.channels, layout)
+        one.layout, one.format = layout, samples
         return one
     one = container.add_stream(encoder)
     stream.codec_context.open(strict=False)  # only then does it say how it is styled
@@ -377,10 +458,13 @@ def _described(container: Any) -> dict[int, str]:  # noqa: ANN401
     return {int(n): said for n, said in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-def _name(stream: Any, said: str) -> str:  # noqa: ANN401
-    known = re.search(r": \w+: ([\w-]+)", said)
-    codec = known[1] if known else "unknown"
+def _codec(stream: Any, said: str) -> str:  # noqa: ANN401
     if stream.codec_context:
-        codec = stream.codec_context.codec.canonical_name
-    label = stream.metadata.get("filename") or codec
+        return stream.codec_context.codec.canonical_name
+    known = re.search(r": \w+: ([\w-]+)", said)
+    return known[1] if known else "unknown"
+
+
+def _name(stream: Any, said: str) -> str:  # noqa: ANN401
+    label = stream.metadata.get("filename") or _codec(stream, said)
     return f"stream {stream.index} ({stream.type}, {label})"
