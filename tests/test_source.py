@@ -246,6 +246,21 @@ def test_program_streams_state_few_times_and_some_for_another_frame(whole, tmp_p
     assert np.diff(np.array(times.pts) * float(times.base)) == pytest.approx(0.04)
 
 
+@pytest.mark.parametrize("kind", ["ts", "vob"])
+def test_files_that_were_joined_byte_by_byte(kind, tmp_path):
+    """Three times the same: each clock continues the line of the one before."""
+    one, three = tmp_path / f"1.{kind}", tmp_path / f"3.{kind}"
+    ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=s=32x24:r=25:d=2,format=yuv420p"),
+        *("-c:v", "mpeg2video", "-g", 12, "-bf", 2, one),
+    )
+    three.write_bytes(one.read_bytes() * 3)
+    times = open_source(three, 0).times
+    first = open_source(one, 0).times.pts[0] * open_source(one, 0).times.base
+    assert seconds(times) == [first + Fraction(n, 25) for n in range(150)]
+    assert times.clocks == (0, 2, 4)
+
+
 def test_streams_without_a_container(whole, tmp_path):
     ffmpeg("-i", whole, "-c:v", "copy", "-an", tmp_path / "a.264")
     ffmpeg("-i", whole, "-c:v", "mpeg2video", "-an", tmp_path / "a.m2v")

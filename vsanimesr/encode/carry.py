@@ -71,10 +71,8 @@ class Carrier:
 
         if not packet.size:
             return
-        if packet.dts is None and packet.pts is None and self._still:
-            packet.pts = packet.dts = 0
-        if packet.dts is None and packet.pts is None:
-            self.damaged += self._raw is not None
+        if not self._timed(packet):
+            self.damaged += 1
             return
         self._shifted(packet)
         if self._coder is None:
@@ -93,6 +91,16 @@ class Carrier:
                 yield self._fitted(made)
         elif self._waiting:
             yield from self._released(self._waiting[-1].pts)
+
+    def _timed(self, packet: Any) -> bool:  # noqa: ANN401
+        """Give a packet the time it lacks, where that is known."""
+        if packet.dts is not None or packet.pts is not None:
+            return True
+        if self._source.type == "audio":  # some containers state the time of the first only
+            packet.pts = packet.dts = 0 if self._raw is None else self._raw + self._usual
+        elif self._still:
+            packet.pts = packet.dts = 0
+        return packet.pts is not None
 
     def _shifted(self, packet: Any) -> None:  # noqa: ANN401
         """Put a packet on the result's clock, in the source's ticks."""

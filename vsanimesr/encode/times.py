@@ -153,9 +153,9 @@ def _repaired(
     if not step:
         raise EncodeError(f"upscale: {name} states one and the same time for all its frames")
     if restarts:
-        clocks, wrong = _straightened(known, step)
+        clocks, begins, wrong = _straightened(known, step)
     else:
-        clocks, wrong = [0], _thinned(known)
+        clocks, begins, wrong = [0], [0], _thinned(known)
     repeated = sum(tick is None for tick in known) - missing - wrong
     if wrong + len(clocks) - 1 > max(1, len(known) * _BROKEN):
         raise EncodeError(
@@ -176,11 +176,13 @@ def _repaired(
     rates = dict.fromkeys(rate for rate in (fps, *_RATES, 1 / (step * base)) if rate)
     slack = 1.5 if step > 8 else 1  # BestSource halves what it fills in, and rounds again
     last = last if len(clocks) == 1 else 0
-    found = (_constant(known, base, rate, last, slack) for rate in rates)
-    times = next((t for t in found if t), None)
-    if missing and not times:
-        found = (_nearly_constant(known, base, rate, last, slack) for rate in rates)
-        times = next((t for t in found if t), None)
+    times = None
+    for near, rate in itertools.product((False, True)[: 1 + (missing > 0)], rates):
+        ticks, shifted = _aligned(known, clocks, begins, 1 / rate / base, slack)
+        fitted = _nearly_constant if near else _constant
+        if times := fitted(ticks, base, rate, last, slack):
+            clocks = shifted
+            break
     if times:
         how = f"they are taken as a constant {times.rate} frames/s"
     else:
@@ -204,7 +206,7 @@ def _nearly_constant(
     step = 1 / fps / base
     offsets = {n: tick - n * step for n, tick in _given(known)}
     ordered = sorted(offsets.values())
-    low = max(ordered, key=lambda low: sum(low <= o < low + slack for o in ordered))
+    low = _most(ordered, slack)
     on_line = {n for n, offset in offsets.items() if low <= offset < low + slack}
     near = all(abs(offset - low) < step + slack for offset in ordered)
     if not near or len(ordered) < 4 or 2 * len(on_line) < len(ordered):
@@ -218,21 +220,53 @@ def _given(known: Sequence[int | None]) -> list[tuple[int, int]]:
     return [(n, tick) for n, tick in enumerate(known) if tick is not None]
 
 
-def _straightened(known: list[int | None], step: Fraction) -> tuple[list[int], int]:
+def _aligned(
+    known: list[int | None], clocks: list[int], begins: list[int], step: Fraction, slack: float
+) -> tuple[list[int | None], list[int]]:
+    """Set each clock on so that most of its ticks continue the line of the first one's.
+
+    Where a clock starts anew was guessed from the two ticks around it, one of which may be a
+    frame off.
+    """
+    if len(clocks) == 1:
+        return known, clocks
+    ticks, shifted, line = list(known), list(clocks), None
+    for clock, (begin, end) in enumerate(itertools.pairwise([*begins, len(known)])):
+        own = [(n, tick) for n, tick in _given(known) if begin <= n < end]
+        if not own:
+            continue
+        low = _most([tick - n * step for n, tick in own], slack)
+        line = low if line is None else line
+        off = round(low - line)
+        shifted[clock] -= off
+        for n, tick in own:
+            ticks[n] = tick - off
+    return ticks, shifted
+
+
+def _most(offsets: Sequence[Fraction], slack: float) -> Fraction:
+    """The offset that most others lie within `slack` above of."""
+    ordered = sorted(offsets)
+    ends = [bisect.bisect_left(ordered, low + slack) for low in ordered]
+    return ordered[max(range(len(ordered)), key=lambda i: ends[i] - i)]
+
+
+def _straightened(known: list[int | None], step: Fraction) -> tuple[list[int], list[int], int]:
     """Make the known ticks increase, in place: forget those that are wrong, set clocks on.
 
     Returns:
-        Ticks added to each clock, the first of which is 0; and how many ticks were wrong, those
-        that merely repeat the one before not counted.
+        Ticks added to each clock, the first of which is 0; the frame where each begins; and how
+        many ticks were wrong, those that merely repeat the one before not counted.
     """
-    clocks, wrong = [0], 0
+    clocks, begins, wrong = [0], [0], 0
     given = _given(known)
     kept: list[tuple[int, int]] = []
     for at, (n, tick) in enumerate(given):
         now = tick + clocks[-1]
         if kept and now <= kept[-1][1]:
-            later = (t + clocks[-1] for _, t in given[at + 1 :] if t != tick)
+            later = (given[i][1] for i in range(at + 1, len(given)) if given[i][1] != tick)
             following = next(later, None)
+            following = None if following is None else following + clocks[-1]
             if now == kept[-1][1] and (following is None or following > now):
                 known[n] = None
                 continue
@@ -244,10 +278,11 @@ def _straightened(known: list[int | None], step: Fraction) -> tuple[list[int], i
             else:
                 due = kept[-1][1] + round((n - kept[-1][0]) * step)
                 clocks.append(clocks[-1] + due - now)
+                begins.append(n)
                 now = due
         kept.append((n, now))
         known[n] = now
-    return clocks, wrong
+    return clocks, begins, wrong
 
 
 def _thinned(known: list[int | None]) -> int:
