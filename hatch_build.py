@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from packaging.tags import sys_tags  # a dependency of hatchling
 
 PLUGIN_FOLDER = "vapoursynth/plugins/animesr"  # VapourSynth's documentation on packaging
 NAME = "animesr"
@@ -25,7 +26,7 @@ class Target:
     """A platform the plugin is built for."""
 
     zig: str
-    """Zig's name of it, with the oldest C library it shall run on."""
+    """Zig's name of it, with the oldest C library it shall run on, where Zig can choose."""
     tag: str
     """The wheel's platform tag, true for that C library."""
     library: str
@@ -35,6 +36,8 @@ class Target:
 TARGETS = {
     "linux-x86_64": Target("x86_64-linux-gnu.2.17", "manylinux_2_17_x86_64", f"lib{NAME}.so"),
     "linux-aarch64": Target("aarch64-linux-gnu.2.17", "manylinux_2_17_aarch64", f"lib{NAME}.so"),
+    "musllinux-x86_64": Target("x86_64-linux-musl", "musllinux_1_2_x86_64", f"lib{NAME}.so"),
+    "musllinux-aarch64": Target("aarch64-linux-musl", "musllinux_1_2_aarch64", f"lib{NAME}.so"),
     "windows-x86_64": Target("x86_64-windows-gnu", "win_amd64", f"{NAME}.dll"),
     "macos-x86_64": Target("x86_64-macos.11.0", "macosx_11_0_x86_64", f"lib{NAME}.dylib"),
     "macos-arm64": Target("aarch64-macos.11.0", "macosx_11_0_arm64", f"lib{NAME}.dylib"),
@@ -66,6 +69,8 @@ class PluginBuildHook(BuildHookInterface[Any]):
 def this_platform() -> str:
     """Key of the platform this runs on."""
     system = {"darwin": "macos", "win32": "windows"}.get(sys.platform, sys.platform)
+    if system == "linux" and any("musllinux" in tag.platform for tag in sys_tags()):
+        system = "musllinux"
     machine = platform.machine().lower().replace("amd64", "x86_64")
     return f"{system}-{machine}"
 

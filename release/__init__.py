@@ -1,0 +1,1 @@
+"""What it takes to publish: wheels for every platform, and proof that they work."""
