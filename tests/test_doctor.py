@@ -12,6 +12,7 @@ import vapoursynth as vs
 from vsanimesr import doctor, weights
 from vsanimesr.models import RELEASES
 
+ENCODE = "pip install 'vapoursynth-animesr[encode]'"
 MANIFEST = "[VapourSynth Manifest V1]\nlibanimesr\n"
 BESTSOURCE = next((Path(vs.__file__).parent / "plugins").glob("*bestsource*"))
 SUFFIX = BESTSOURCE.suffix
@@ -171,9 +172,9 @@ def test_old_python(monkeypatch):
 
 def test_plugins_for_files():
     assert doctor.source(Core()).state == "warn"
-    assert doctor.source(Core()).advice == "pip install vapoursynth-bestsource"
+    assert doctor.source(Core()).advice == ENCODE
     assert doctor.source(Core(bs=1)).state == "ok"
-    assert doctor.scenes(Core()).found == "absent (optional)"
+    assert doctor.scenes(Core()).state == "warn"
     assert doctor.scenes(Core(scd=1)).state == "ok"
 
 
@@ -201,12 +202,25 @@ def fake_torch(monkeypatch, error=None, cuda="13.2"):
 def test_torch_absent(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     found = doctor.torch()
-    assert (found.state, found.found, found.advice) == ("ok", doctor.ABSENT, "pip install torch")
+    assert (found.state, found.found) == ("ok", doctor.ABSENT)
+    assert found.advice == "pip install 'vapoursynth-animesr[torch]'"
     assert doctor.cuda().found == "unknown: PyTorch is not there to ask"
     assert {check.state for check in doctor.runtimes()} == {"ok"}, "the others are enough"
     for name in ("onnxruntime", "openvino"):
         monkeypatch.setitem(sys.modules, name, None)
     assert {check.state for check in doctor.runtimes()} == {"fail"}
+
+
+@pytest.mark.parametrize(
+    ("look", "extra", "package"),
+    [(doctor.torch, "torch", "psutil"), (doctor.onnxruntime, "onnx", "onnx")],
+)
+def test_a_runtime_that_lacks_what_the_engine_needs(monkeypatch, look, extra, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    found = look()
+    assert (found.state, found.found) == ("warn", "unusable")
+    assert found.why.endswith(f" is there, but not {package}")
+    assert found.advice == f"pip install 'vapoursynth-animesr[{extra}]'"
 
 
 def test_a_runtime_that_does_not_load(monkeypatch):
@@ -290,7 +304,7 @@ def test_ffmpeg_absent(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     found = doctor.ffmpeg()
-    assert (found.state, found.advice) == ("warn", "pip install imageio-ffmpeg")
+    assert (found.state, found.advice) == ("warn", ENCODE)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="scripts as programs")
@@ -316,7 +330,7 @@ def test_ffmpeg_on_path(monkeypatch, tmp_path, script, state, why):
 def test_python_packages_absent(monkeypatch):
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
     found = doctor.modules()
-    assert (found.state, found.advice) == ("warn", "pip install av tqdm")
+    assert (found.state, found.advice) == ("warn", ENCODE)
     assert doctor.jetpack().found == "absent (optional)"
 
 

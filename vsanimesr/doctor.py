@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from vsanimesr.engines.backends import BACKENDS, install
 from vsanimesr.errors import EncodeError, WeightsError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ ABSENT = "absent (optional)"
 _MANIFEST = "[VapourSynth Manifest V1]"
 _SUFFIXES = (".so", ".dll", ".dylib")
 _REINSTALL = "pip install --force-reinstall --no-deps vapoursynth-animesr"
+_ENCODE = "pip install 'vapoursynth-animesr[encode]'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +176,7 @@ def source(core: Any) -> Check:  # noqa: ANN401 (VapourSynth types plugins only 
     """BestSource, which `vsanimesr upscale` reads with."""
     if hasattr(core, "bs"):
         return Check(name="BestSource", state="ok", found=_version("vapoursynth-bestsource"))
-    return _for_files("BestSource", "pip install vapoursynth-bestsource")
+    return _for_files("BestSource")
 
 
 def scenes(core: Any) -> Check:  # noqa: ANN401
@@ -182,8 +184,7 @@ def scenes(core: Any) -> Check:  # noqa: ANN401
     if hasattr(core, "scd"):
         found = _version("vapoursynth-scenechange")
         return Check(name="scene detector", state="ok", found=found)
-    advice = "pip install vapoursynth-scenechange, for --scenes detect"
-    return Check(name="scene detector", state="ok", found=ABSENT, advice=advice)
+    return _for_files("scene detector")
 
 
 def runtimes() -> list[Check]:
@@ -208,7 +209,7 @@ def onnxruntime() -> Check:
         here = [name for name in providers if f"{name}ExecutionProvider" in built]
         return f"{module.__version__} ({', '.join(here)})"
 
-    return _runtime("ONNX Runtime", "onnxruntime", said)
+    return _runtime("ONNX Runtime", "onnx", said)
 
 
 def openvino() -> Check:
@@ -216,16 +217,22 @@ def openvino() -> Check:
     return _runtime("OpenVINO", "openvino", lambda module: module.__version__.partition("-")[0])
 
 
-def _runtime(name: str, module: str, said: Callable[[Any], str]) -> Check:
-    advice = f"pip install {module}"
+def _runtime(name: str, backend: str, said: Callable[[Any], str]) -> Check:
+    """Look at a backend: its runtime, and what else it needs."""
+    module, *rest = BACKENDS[backend].packages
+    advice = install(backend)
     try:
-        return Check(name=name, state="ok", found=said(importlib.import_module(module)))
+        found = said(importlib.import_module(module))
     except ModuleNotFoundError as error:
         if error.name == module:
             return Check(name=name, state="ok", found=ABSENT, advice=advice)
         return _unusable(name, error, advice)
     except (ImportError, OSError) as error:  # OSError: a library it needs does not load
         return _unusable(name, error, advice)
+    if missing := [package for package in rest if importlib.util.find_spec(package) is None]:
+        why = f"{module} {found} is there, but not {', '.join(missing)}"
+        return Check(name=name, state="warn", found="unusable", why=why, advice=advice)
+    return Check(name=name, state="ok", found=found)
 
 
 def _unusable(name: str, error: Exception, advice: str) -> Check:
@@ -292,16 +299,17 @@ def ffmpeg() -> Check:
     try:
         path = str(find_ffmpeg())
     except EncodeError as error:
-        return _for_files("ffmpeg", "pip install imageio-ffmpeg", str(error))
+        return _for_files("ffmpeg", str(error))
     try:
         version = _output(path, "-hide_banner", "-version").split(" Copyright")[0]
         known = _output(path, "-hide_banner", "-encoders")
     except (OSError, subprocess.SubprocessError) as error:
-        return _for_files("ffmpeg", "pip install imageio-ffmpeg", f"{path}: {error}")
+        return _for_files("ffmpeg", f"{path}: {error}")
     missing = [f"lib{name}" for name in ENCODERS if f"lib{name}" not in known]
     if missing:
         why = f"{path} has no {', '.join(missing)}"
-        return _for_files("ffmpeg", "install a build of ffmpeg with them", why, version)
+        found = _for_files("ffmpeg", why)
+        return replace(found, found=version, advice="install a build of ffmpeg with them")
     return Check(name="ffmpeg", state="ok", found=f"{version} ({path})")
 
 
@@ -309,7 +317,7 @@ def modules() -> Check:
     """Python packages that `vsanimesr upscale` needs."""
     missing = [name for name in ("av", "tqdm") if importlib.util.find_spec(name) is None]
     if missing:
-        return _for_files(" ".join(missing), f"pip install {' '.join(missing)}")
+        return _for_files(", ".join(missing))
     return Check(name="av, tqdm", state="ok", found=f"{_version('av')}, {_version('tqdm')}")
 
 
@@ -345,9 +353,8 @@ def _libraries(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("*animesr*") if p.suffix in _SUFFIXES)
 
 
-def _for_files(name: str, advice: str, why: str = "", found: str = "absent") -> Check:
-    why = why or "`vsanimesr upscale` needs it; scripts do not"
-    return Check(name=name, state="warn", found=found, why=why, advice=advice)
+def _for_files(name: str, why: str = "`vsanimesr upscale` needs it; scripts do not") -> Check:
+    return Check(name=name, state="warn", found="absent", why=why, advice=_ENCODE)
 
 
 def _output(*command: str) -> str:

@@ -29,7 +29,7 @@ class Backend:
 
 BACKENDS = {
     "torch": Backend(
-        ("torch",),
+        ("torch", "psutil"),
         ("vsanimesr.engines.torch.engine", "TorchEngine"),
         frozenset({"compile", "strips", "memory", "cache"}),
     ),
@@ -46,6 +46,11 @@ BACKENDS = {
 """By the name that a user writes, which is also that of the extra which brings its packages."""
 
 
+def install(name: str) -> str:
+    """The command that brings what a backend needs."""
+    return f"pip install 'vapoursynth-animesr[{name}]'"
+
+
 def engine_class(name: str) -> Callable[..., Engine[Any, Any]]:
     """The class of a backend's engines.
 
@@ -60,6 +65,5 @@ def engine_class(name: str) -> Callable[..., Engine[Any, Any]]:
         if error.name not in backend.packages:
             raise
         raise EngineError(
-            f"backend={name}, but {error.name} is not installed: "
-            f"pip install 'vapoursynth-animesr[{name}]'"
+            f"backend={name}, but {error.name} is not installed: {install(name)}"
         ) from error
