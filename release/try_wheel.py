@@ -135,18 +135,20 @@ def follow(home: Home, runtime: str) -> list[str]:
     """
     others = set(RUNTIMES.values()) - {RUNTIMES[runtime]}
     run: list[str] = []
+    said = ""
     for _ in range(ROUNDS):
         done = home.run("vsanimesr", "doctor")
+        said = done.stdout + done.stderr
         open_ = [f for f in findings(done.stdout) if f.state != "ok" and f.name not in others]
         commands = [words for f in open_ for words in f.advice if words not in run]
         if not commands:
             if done.returncode:
-                raise RuntimeError(f"the doctor has no more advice:\n{done.stdout}{done.stderr}")
+                raise RuntimeError(f"the doctor has no more advice:\n{said}")
             return run
         for words in dict.fromkeys(commands):
             home.must(*shlex.split(words))
             run.append(words)
-    raise RuntimeError(f"the doctor is not content after {ROUNDS} rounds:\n{done.stdout}")
+    raise RuntimeError(f"the doctor is not content after {ROUNDS} rounds:\n{said}")
 
 
 def frames_differ_by(home: Home) -> float:

@@ -22,9 +22,10 @@ from hatch_build import PLUGIN_FOLDER, TARGETS, Target
 from release import library
 
 ROOT = Path(__file__).parent.parent
-EXPORTS = {"VapourSynthPluginInit2"} | {
-    f"animesr_{name}" for name in ("bind", "close", "free", "get_frame", "version")
-}
+EXPORTS = frozenset(
+    {"VapourSynthPluginInit2", "animesr_bind", "animesr_close", "animesr_free"}
+    | {"animesr_get_frame", "animesr_version"}
+)
 """What the plugin's library lets others call: VapourSynth the first, `vs/plugin.py` the rest."""
 SYSTEM = {
     "linux-gnu": ("libc.so.", "libdl.so.", "ld-linux-aarch64.so."),
