@@ -181,21 +181,40 @@ def test_one_frame(chunks, tmp_path):
     assert starts(output) == [0]
 
 
-def test_static_metadata_of_the_chunks_reaches_the_container(tmp_path):
-    """What a chunk's own container says of mastering display and light level."""
-    chunk, hdr = tmp_path / "0.mkv", tmp_path / "hdr.mkv"
-    master = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+MASTER = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+STATIC = {
+    "x265": (
+        "libx265",
+        "-x265-params",
+        f"log-level=error:master-display={MASTER}:max-cll=1000,400",
+    ),
+    "x264": ("libx264", "-x264-params", f"mastering-display={MASTER}:cll=1000,400"),
+    "svtav1": (
+        *("libsvtav1", "-preset", 12, "-svtav1-params"),
+        "mastering-display=G(0.265,0.69)B(0.15,0.06)R(0.68,0.32)WP(0.3127,0.329)L(1000,0.0001)"
+        ":content-light=1000,400:lp=1",
+    ),
+}
+
+
+@pytest.mark.parametrize("encoder", STATIC)
+def test_what_the_frames_say_of_their_mastering_the_container_says_too(encoder, tmp_path):
+    chunk = tmp_path / "0.mkv"
     ffmpeg(
-        *("-f", "lavfi", "-i", "testsrc2=s=32x24:d=0.2,format=yuv420p10", "-c:v", "libx265"),
-        *("-x265-params", f"log-level=error:master-display={master}:max-cll=1000,400", hdr),
+        *("-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.2,format=yuv420p10", "-c:v"),
+        *(*STATIC[encoder], chunk),
     )
-    ffmpeg("-i", hdr, "-c:v", "libx265", "-x265-params", "log-level=error", chunk)
     for kind, muxer in MUXERS.items():
         output = tmp_path / f"out.{kind}"
         join([chunk], output, times=even(5), rest=None, muxer=muxer, tags={})
         with av.open(str(output)) as container:
-            said = container.streams.video[0].codec_context.coded_side_data
+            stream = container.streams.video[0]
+            said = stream.codec_context.coded_side_data
             assert {"mastering_display_metadata", "content_light_level"} <= set(said)
+            assert said["content_light_level"] == bytes([0xE8, 3, 0, 0, 0x90, 1, 0, 0])
+            assert len(list(container.decode(stream))) == 5
+        assert [p for _, _, p in packets(output)] == [p for _, _, p in packets(chunk)]
+        assert {p.suffix for p in tmp_path.iterdir()} <= {".mkv", ".mp4", ".mov"}
 
 
 def test_what_does_not_fit_is_refused(chunks, tmp_path):

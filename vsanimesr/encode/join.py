@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vsanimesr.encode.carry import Carrier
 from vsanimesr.encode.names import shown, url
+from vsanimesr.encode.stated import stating, template
 from vsanimesr.encode.streams import added, reason
 from vsanimesr.errors import EncodeError
 
@@ -74,7 +75,12 @@ def join(
             )
             first = stack.enter_context(av.open(url(chunks[0])))
             times = _shifted(times, rest.shift if rest else Fraction(0))
-            video = _video(result, first.streams.video[0], times, rest, tags, muxer)
+            made = output.with_name(f"{output.name}.hdr")
+            stack.callback(made.unlink, missing_ok=True)
+            said = stating(chunks[0], made)
+            more = stack.enter_context(av.open(url(said))).streams.video[0] if said else None
+            video = template(result, first.streams.video[0], more)
+            _describe(video, times, rest, tags, muxer)
             flows: list[Iterator[tuple[Fraction, Any, Carrier | None]]] = [
                 _chunks(chunks, places, delay, times, muxer, video)
             ]
@@ -144,23 +150,20 @@ def _order(chunks: Sequence[Path]) -> tuple[list[list[int]], int]:
     return found, delay
 
 
-def _video(
-    result: Any,  # noqa: ANN401
-    template: Any,  # noqa: ANN401
+def _describe(
+    video: Any,  # noqa: ANN401
     times: Times,
     rest: Plan | None,
     tags: Mapping[str, str],
     muxer: str,
-) -> Any:  # noqa: ANN401
-    video = result.add_stream_from_template(template, opaque=True)
+) -> None:
     video.time_base = times.base
     video.codec_context.framerate = times.rate
-    if muxer != "matroska" and template.codec_context.codec.canonical_name == "hevc":
+    if muxer != "matroska" and video.codec_context.codec.canonical_name == "hevc":
         video.codec_context.codec_tag = "hvc1"  # Apple's players refuse hev1
     video.metadata.update(dict(rest.video_tags if rest else {}) | dict(tags))
     if rest:
         video.disposition = rest.video_disposition
-    return video
 
 
 def _chunks(
