@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import vapoursynth as vs
 
-from release import try_wheel
+from release import try_wheel, vsrepo
 
 ROOT = Path(__file__).parent.parent
 SAID = """\
@@ -27,6 +28,17 @@ def test_advice_is_read_word_for_word():
         try_wheel.Finding("warn", "scene detector", ("pip install 'vapoursynth-animesr[encode]'",)),
         try_wheel.Finding("fail", "ONNX Runtime", ("pip install 'vapoursynth-animesr[onnx]'",)),
     ]
+
+
+def test_the_entry_for_vsrepo():
+    """Its rules: `verify_package` in vsrepo's vsrupdate.py."""
+    found = vsrepo.entry()
+    assert found["type"] == "VSPlugin"
+    assert not {"modulename", "wheelname"} & set(found), "a plugin has none"
+    assert found["category"] == "Resizing and Format Conversion"
+    assert set(found["device"]) <= {"cpu", "gpu", "cuda", "opencl", "vulkan", "hip", "sycl"}
+    plugin = vs.core.animesr
+    assert (found["namespace"], found["identifier"]) == (plugin.namespace, plugin.identifier)
 
 
 @pytest.mark.slow
