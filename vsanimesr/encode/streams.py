@@ -241,7 +241,7 @@ def _carry(
     carried["disposition"] = int(stream.disposition)
     if stream.codec_context is None and stream.type != "data":
         carried["codec"] = _codec(stream, said)
-    reason = _refusal(stream, chosen.muxer, codec=carried.get("codec", ""), packets=first)
+    reason = refusal(stream, chosen.muxer, codec=carried.get("codec", ""), packets=first)
     if reason and stream.type == "audio":
         _opened(stream, first)
     if not reason and _is_cover(stream) and not _holds_cover(container, stream, chosen.muxer):
@@ -250,7 +250,7 @@ def _carry(
         chosen.streams.append(Carried(**carried, tags=tags))
         return
     for encoder, samples in _conversions(stream):
-        if not _refusal(stream, chosen.muxer, encoder, samples):
+        if not refusal(stream, chosen.muxer, encoder, samples):
             one = Carried(**carried, encoder=encoder, samples=samples, tags=_converted(tags))
             chosen.streams.append(one)
             loss = "its styling is lost" if stream.type == "subtitle" else _loss(stream)
@@ -300,7 +300,7 @@ def _loss(stream: Any) -> str:  # noqa: ANN401
     return "nothing is lost"
 
 
-def _refusal(
+def refusal(
     stream: Any,  # noqa: ANN401
     muxer: str,
     encoder: str = "",
@@ -308,7 +308,16 @@ def _refusal(
     codec: str = "",
     packets: Sequence[Any] = (),
 ) -> str:
-    """Why a muxer takes no such stream, in its own words; empty: it does."""
+    """Why a muxer takes no such stream, in its own words; empty: it does.
+
+    Args:
+        stream: Of PyAV.
+        muxer: ffmpeg's name of the result's format.
+        encoder: What it is encoded with; empty: it is copied.
+        samples: Sample format that the encoder takes.
+        codec: The name of a codec that cannot be decoded here.
+        packets: The stream's first, for some muxers look at them.
+    """
     import av
     import av.logging
     from av.error import FFmpegError
