@@ -239,8 +239,9 @@ def test_times_that_lie_on_a_line_are_filled_in(name, count, start, rate, said):
     assert said in times.note
 
 
-def test_program_streams_state_few_times_and_some_for_another_frame(whole, tmp_path):
-    ffmpeg("-i", whole, "-c:v", "mpeg2video", "-an", tmp_path / "a.vob")
+@pytest.mark.parametrize("length", [8, 2])
+def test_program_streams_state_few_times_and_some_for_another_frame(whole, tmp_path, length):
+    ffmpeg("-i", whole, "-t", length, "-c:v", "mpeg2video", "-an", tmp_path / "a.vob")
     times = open_source(tmp_path / "a.vob", 0).times
     assert times.rate == 25
     assert np.diff(np.array(times.pts) * float(times.base)) == pytest.approx(0.04)

@@ -64,8 +64,10 @@ def open_source(path: Path, track: int, *, incomplete: bool = False, fields: boo
         )
     before = path.stat()
     with av.open(url(path)) as container:
-        about = picture(container.streams[track])
+        stream: Any = container.streams[track]
+        about = picture(stream)
         place = index(path, track, container.format.name)
+        stated = Fraction(stream.average_rate or 0)
         restarts = bool(container.format.flags & Flags.ts_discont.value)
     opening: dict[str, Any] = {
         **{"track": track, "variableformat": -1, "showprogress": False},
@@ -96,7 +98,9 @@ def open_source(path: Path, track: int, *, incomplete: bool = False, fields: boo
         if fps and all(tick == UNKNOWN for tick in ticks):
             opening |= index(path, track, container.format.name).arguments()
             times = _pulled_down(core, path, opening, clip, fps)
-        times = times or frame_times(ticks, base, fps, last, shown(path), restarts=restarts)
+        times = times or frame_times(
+            ticks, base, fps, last, shown(path), stated=stated, restarts=restarts
+        )
     except EncodeError as error:
         raise EncodeError(f"{error}; {_advice(path, track, fps)}") from error
     missing, damaged = lack(path, packets, times)

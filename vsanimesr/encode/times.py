@@ -22,6 +22,8 @@ _RATES = tuple(
     Fraction(rate)
     for rate in ("24000/1001", "24", "25", "30000/1001", "30", "50", "60000/1001", "60")
 )
+_HOLE = 12
+"""Frames' time between two known times, beyond what the frames between them take."""
 _BROKEN = Fraction(1, 10)
 """So many of the times may be wrong; with more there is no telling which."""
 
@@ -51,6 +53,7 @@ def frame_times(
     last: int,
     name: str = "the source",
     *,
+    stated: Fraction = Fraction(0),
     restarts: bool = True,
 ) -> Times:
     """Turn a container's ticks into exact times.
@@ -69,6 +72,7 @@ def frame_times(
         fps: The rate the file states, frames per second; 0: none.
         last: Duration of the last frame in ticks; 0: unknown, the one before is repeated.
         name: What errors call the source.
+        stated: The rate that the stream itself states, where `fps` was guessed from the ticks.
         restarts: Whether the container's clock may start anew, as in a broadcast.
 
     Raises:
@@ -85,7 +89,7 @@ def frame_times(
     # B-frames with the times of their decoding.
     if fps and _swapped(known) and (sure := _constant(sorted(ticks), base, fps, 0)):
         return replace(sure, note=f"{name} states the times of its frames in a wrong order")
-    return _repaired(known, base, fps, last, name, restarts)
+    return _repaired(known, base, fps, last, name, stated or fps, restarts)
 
 
 def _increase(known: Sequence[int | None]) -> bool:
@@ -143,6 +147,7 @@ def _repaired(
     fps: Fraction,
     last: int,
     name: str,
+    stated: Fraction,
     restarts: bool,
 ) -> Times:
     missing = sum(tick is None for tick in known)
@@ -173,14 +178,18 @@ def _repaired(
     ]
     if len(clocks) > 1:
         said.append("a clock that starts anew" + f" {len(clocks) - 1} times" * (len(clocks) > 2))
-    rates = dict.fromkeys(rate for rate in (fps, *_RATES, 1 / (step * base)) if rate)
+    rates = dict.fromkeys(rate for rate in (fps, stated, *_RATES, 1 / (step * base)) if rate)
     slack = 1.5 if step > 8 else 1  # BestSource halves what it fills in, and rounds again
     last = last if len(clocks) == 1 else 0
     times = None
     for near, rate in itertools.product((False, True)[: 1 + (missing > 0)], rates):
         ticks, shifted = _aligned(known, clocks, begins, 1 / rate / base, slack)
-        fitted = _nearly_constant if near else _constant
-        if times := fitted(ticks, base, rate, last, slack):
+        times = (
+            _nearly_constant(ticks, base, rate, last, slack, 2 if rate == stated else 4)
+            if near
+            else _constant(ticks, base, rate, last, slack)
+        )
+        if times:
             clocks = shifted
             break
     if times:
@@ -196,7 +205,12 @@ def _repaired(
 
 
 def _nearly_constant(
-    known: Sequence[int | None], base: Fraction, fps: Fraction, last: int, slack: float
+    known: Sequence[int | None],
+    base: Fraction,
+    fps: Fraction,
+    last: int,
+    slack: float,
+    least: int,
 ) -> Times | None:
     """As `_constant`, if some ticks belong to the frame before or after.
 
@@ -209,7 +223,7 @@ def _nearly_constant(
     low = _most(ordered, slack)
     on_line = {n for n, offset in offsets.items() if low <= offset < low + slack}
     near = all(abs(offset - low) < step + slack for offset in ordered)
-    if not near or len(ordered) < 4 or 2 * len(on_line) < len(ordered):
+    if not near or len(ordered) < least or 2 * len(on_line) < len(ordered):
         return None
     return _constant(
         [tick if n in on_line else None for n, tick in enumerate(known)], base, fps, last, slack
@@ -318,8 +332,12 @@ def _spread(known: Sequence[int | None], step: Fraction) -> list[int] | None:
     given = _given(known)
     filled = [0] * len(known)
     for (i, a), (j, b) in itertools.pairwise(given):
-        for n in range(i, j + 1):
-            filled[n] = a + round(Fraction((b - a) * (n - i), j - i))
+        each = Fraction(b - a, j - i)
+        if (b - a) > (j - i + _HOLE) * step:  # frames are missing: the others are not stretched
+            each = min(each, step)
+        for n in range(i, j):
+            filled[n] = a + round((n - i) * each)
+        filled[j] = b
     (first, begin), (final, end) = given[0], given[-1]
     for n in range(first + 1):
         filled[n] = begin - round((first - n) * step)
