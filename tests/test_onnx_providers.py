@@ -187,7 +187,7 @@ class Dropping:
 
     made: list = []  # noqa: RUF012
 
-    def __init__(self, graph, options, *, providers, enable_fallback):
+    def __init__(self, graph, options, *, providers, enable_fallback, **others):
         self.made.append((providers, enable_fallback))
 
     def disable_fallback(self):

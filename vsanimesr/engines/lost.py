@@ -20,6 +20,11 @@ GONE = (
 again), in lower case."""
 
 
+def lost(error: Exception) -> bool:
+    """Whether an error says that a device was lost that can be had back."""
+    return any(words in str(error).lower() for words in COMES_BACK)
+
+
 @contextlib.contextmanager
 def reporting_loss() -> Generator[None]:
     """The loss of a device becomes a `DeviceLostError` that says what comes of it; others stay."""
@@ -29,7 +34,7 @@ def reporting_loss() -> Generator[None]:
         raise
     except Exception as error:
         said = " ".join(str(error).split())
-        if any(words in said.lower() for words in COMES_BACK):
+        if lost(error):
             what = (
                 "the next frame starts anew on it; if this comes again, update the GPU's driver, "
                 "close other programs that use it, or use device='cpu'"
@@ -41,4 +46,6 @@ def reporting_loss() -> Generator[None]:
             )
         else:
             raise
-        raise DeviceLostError(f"the device was lost ({said}): {what}") from error
+        # Its trace would keep what lies on the device, and so the device, which must be let go.
+        cause = error.with_traceback(None)
+        raise DeviceLostError(f"the device was lost ({said}): {what}") from cause

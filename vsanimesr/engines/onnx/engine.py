@@ -24,7 +24,7 @@ from vsanimesr.engines.onnx.colour import (
 from vsanimesr.engines.onnx.graph import DTYPES, step_graph
 from vsanimesr.engines.onnx.planes import AS_THEY_LIE, AsWords, Crossing
 from vsanimesr.engines.onnx.providers import Choice, choose, pick_precision, settings, step_settings
-from vsanimesr.engines.onnx.session import Place, Session, Tensor, has_half, starts
+from vsanimesr.engines.onnx.session import GONE, Place, Session, Tensor, has_half, starts
 from vsanimesr.engines.protocol import Plane, Setup
 from vsanimesr.errors import DeviceLostError, EngineError
 from vsanimesr.models import FEATURES, IMAGE
@@ -139,14 +139,12 @@ class OnnxEngine:
     def _running(self, *tensors: Tensor) -> Generator[Sessions]:
         """The sessions, to run with these tensors; set up where there are none, or none any more.
 
-        A device that is lost is let go, for only then does the system give another one.
-
         Raises:
             DeviceLostError: The device is lost, or was when it still held these tensors.
         """
         known = self._sessions
         if not all(known.know(x) if known else x.session is None for x in tensors):
-            raise DeviceLostError("the device was lost, and with it what this frame needs")
+            raise DeviceLostError(GONE)
         try:
             with reporting_loss(), advising(self._advice()):
                 self._sessions = known or self._set_up()
@@ -166,10 +164,13 @@ class OnnxEngine:
         graph = step_graph(self._weights, precision=kept).SerializeToString()
         size = (setup.rows, setup.columns)
         step = step_settings(self._choice, self._precision, graph, size, self._gpu)
+        # WebGPU takes a 1x1 convolution for one that it has compiled, whatever was fused into that
+        # one (seen in 1.27): a clamp to [0, 1], and codes come out as 0 and 1.
+        fused = place.device != "webgpu"
         return Sessions(
-            read=Session(read, colours, place),
+            read=Session(read, colours, place, fused=fused),
             step=Session(graph, step, place, {"height": setup.rows, "width": setup.columns}),
-            write=Session(write, colours, place),
+            write=Session(write, colours, place, fused=fused),
         )
 
     def _cross(self) -> Crossing:

@@ -7,24 +7,24 @@ import io
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnxruntime as ort
 
+from vsanimesr.engines.lost import lost
 from vsanimesr.engines.memory import of_memory
 from vsanimesr.engines.onnx.builder import Builder
 from vsanimesr.engines.onnx.providers import INSTALL, NAMES, Setting
-from vsanimesr.errors import EngineError
+from vsanimesr.errors import DeviceLostError, EngineError
 
+GONE = "the device was lost, and with it what this frame needs"
 FATAL = 4
 """Severity from which on the runtime writes of its own accord; errors come as exceptions anyway."""
 
 log = logging.getLogger("vsanimesr")
-
-_webgpu = threading.RLock()
-"""All sessions and tensors of a process share one WebGPU device, which takes one call at a time."""
 
 
 @dataclass(frozen=True)
@@ -47,24 +47,37 @@ class Place:
 
 
 class Tensor:
-    """Numbers where they were computed, never changed.
-
-    It keeps the session that made it: WebGPU's memory goes with its last session, and a tensor let
-    go after that would take the process along.
-    """
+    """Numbers where they were computed, never changed."""
 
     def __init__(self, value: ort.OrtValue, session: Session | None = None) -> None:
         """Of `session`, None: from the host."""
-        self.value, self.session = value, session
+        self.value: ort.OrtValue | None = value
+        self.session = session
+        if session and session.shares:
+            _webgpu.holds(self)
 
     def numpy(self) -> np.ndarray:
-        """The numbers of a tensor that lies with the CPU."""
-        return self.value.numpy()
+        """The numbers of a tensor that lies with the CPU; they are its own, and go with it."""
+        return self.there().numpy()
+
+    def there(self) -> ort.OrtValue:
+        """The runtime's tensor.
+
+        Raises:
+            DeviceLostError: It lay on a device that was lost.
+        """
+        if self.value is None:
+            raise DeviceLostError(GONE)
+        return self.value
+
+    def free(self) -> None:
+        """Give the memory back."""
+        self.value = None
 
     def __del__(self) -> None:
-        if self.session:
-            with self.session.turn:
-                del self.value
+        if self.session and self.session.shares:
+            with _webgpu.turn:
+                self.free()
 
 
 class Session:
@@ -76,6 +89,8 @@ class Session:
         settings: Sequence[Setting],
         place: Place,
         sizes: Mapping[str, int] | None = None,
+        *,
+        fused: bool = True,
     ) -> None:
         """Load a graph.
 
@@ -84,17 +99,20 @@ class Session:
             settings: Providers, all of which have to take part.
             place: Where inputs and outputs lie.
             sizes: Values of the graph's symbolic dimensions.
+            fused: Convolutions may take in what follows them.
 
         Raises:
             EngineError: A provider does not start, or dropped out.
         """
-        self.turn = _webgpu if place.device == "webgpu" else contextlib.nullcontext()
+        self.shares = place.device == "webgpu"
+        """The device, with all other sessions of the process."""
         self._place = place
+        self._session: ort.InferenceSession | None = None
         if place.device == "cuda":
             _load_libraries()
         try:
-            with self.turn:
-                self._session = _load(graph, settings, sizes or {}, place)
+            with self._turn():
+                self._session = session = _load(graph, settings, sizes or {}, place, fused=fused)
         except Exception as error:
             if place.device == "cpu" or of_memory(error):
                 raise
@@ -103,9 +121,9 @@ class Session:
                 f"{', '.join(name for name, _ in settings)}: {error}"
             ) from error
         for name, _ in settings:
-            if name not in self._session.get_providers():
+            if name not in session.get_providers():
                 raise EngineError(_dropped(name))
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        self._outputs = [output.name for output in session.get_outputs()]
 
     def __call__(
         self, inputs: Mapping[str, Tensor | np.ndarray], *, fetch: bool = False
@@ -122,21 +140,72 @@ class Session:
         """
         dense = {k: np.ascontiguousarray(x) for k, x in inputs.items() if isinstance(x, np.ndarray)}
         there = Place() if fetch else self._place
-        with self.turn:
+        with self._turn():
+            if self._session is None:
+                raise DeviceLostError(GONE)
             binding = self._session.io_binding()
-            for name, given in inputs.items():
-                if isinstance(given, Tensor):
-                    binding.bind_ortvalue_input(name, given.value)
-                else:
-                    binding.bind_cpu_input(name, dense[name])  # which keeps no reference to it
-            for name in self._outputs:
-                binding.bind_output(name, there.device, there.index)
-            self._session.run_with_iobinding(binding)
-            return [Tensor(value, self) for value in binding.get_outputs()]
+            try:
+                for name, given in inputs.items():
+                    if isinstance(given, Tensor):
+                        binding.bind_ortvalue_input(name, given.there())
+                    else:
+                        binding.bind_cpu_input(name, dense[name])  # which keeps no reference to it
+                for name in self._outputs:
+                    binding.bind_output(name, there.device, there.index)
+                self._session.run_with_iobinding(binding)
+                return [Tensor(value, self) for value in binding.get_outputs()]
+            except BaseException:
+                binding.clear_binding_outputs()  # the traceback keeps the binding
+                raise
+            finally:
+                binding.clear_binding_inputs()  # so do the outputs, which lie in it
+
+    def free(self) -> None:
+        """Give the session back; it cannot run any more."""
+        self._session = None
 
     def __del__(self) -> None:
-        with self.turn:
-            self.__dict__.pop("_session", None)
+        with self._turn():
+            self.free()
+
+    @contextlib.contextmanager
+    def _turn(self) -> Generator[None]:
+        """Where the device is shared: alone on it, and none of the process's is kept once lost."""
+        if not self.shares:
+            yield
+            return
+        with _webgpu.turn:
+            _webgpu.holds(self)
+            try:
+                yield
+            except Exception as error:
+                if lost(error):
+                    _webgpu.let_go()
+                raise
+
+
+class _Shared:
+    """The WebGPU device, which all of a process's sessions share: one takes its turn at a time.
+
+    Its memory ends with its last session, and a tensor that is freed after that would take the
+    process along; a device that was lost is given anew only when no session holds the old one.
+    """
+
+    def __init__(self) -> None:
+        self.turn = threading.RLock()
+        self._held: weakref.WeakSet[Tensor | Session] = weakref.WeakSet()
+
+    def holds(self, held: Tensor | Session) -> None:
+        """Remember what is to be freed when the device is lost."""
+        self._held.add(held)
+
+    def let_go(self) -> None:
+        """Free everything, tensors first. In its turn."""
+        for held in sorted(self._held, key=lambda held: isinstance(held, Session)):
+            held.free()
+
+
+_webgpu = _Shared()
 
 
 def starts(settings: Sequence[Setting], place: Place) -> bool:
@@ -167,7 +236,12 @@ def has_half(settings: Sequence[Setting], place: Place) -> bool:
 
 
 def _load(
-    graph: bytes, settings: Sequence[Setting], sizes: Mapping[str, int], place: Place
+    graph: bytes,
+    settings: Sequence[Setting],
+    sizes: Mapping[str, int],
+    place: Place,
+    *,
+    fused: bool,
 ) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.use_deterministic_compute = True
@@ -180,7 +254,13 @@ def _load(
     for name, size in sizes.items():
         options.add_free_dimension_override_by_name(name, size)
     # A provider that fails is never replaced, neither here nor in a later run.
-    session = ort.InferenceSession(graph, options, providers=list(settings), enable_fallback=0)
+    session = ort.InferenceSession(
+        graph,
+        options,
+        providers=list(settings),
+        enable_fallback=0,
+        disabled_optimizers=() if fused else ("ConvActivationFusion",),
+    )
     session.disable_fallback()
     return session
 
