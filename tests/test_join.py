@@ -173,6 +173,24 @@ def test_the_same_join_gives_the_same_bytes(chunks, tmp_path):
         assert len({hashlib.sha256(path.read_bytes()).digest() for path in paths}) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="limits")
+def test_many_chunks_want_few_files(chunks, tmp_path):
+    import resource
+
+    chunk = chunks("x264", (7,))[0]
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, before[1]))
+    try:
+        for kind in ("mkv", "mp4"):
+            output = tmp_path / f"out.{kind}"
+            times = even(7 * 1200)
+            join([chunk] * 1200, output, times=times, rest=None, muxer=MUXERS[kind], tags={})
+            assert starts(output) == [Fraction(n, 25) for n in range(7 * 1200)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
 def test_one_frame(chunks, tmp_path):
     output = tmp_path / "out.mkv"
     join(chunks("x264", (1,)), output, times=even(1), rest=None, muxer="matroska", tags={})
@@ -458,6 +476,44 @@ def undecodable(path, codec):
             packet.time_base = Fraction(1, 1000)
             container.mux(packet)
     return path
+
+
+def signalled_as_arib(path):
+    """Make the teletext of a transport stream ARIB captions: other descriptors in its map."""
+
+    def crc(data):  # CRC-32/MPEG-2
+        register = 0xFFFFFFFF
+        for byte in data:
+            register ^= byte << 24
+            for _ in range(8):
+                register = register << 1 ^ (0x04C11DB7 if register >> 31 else 0)
+                register &= 0xFFFFFFFF
+        return register.to_bytes(4, "big")
+
+    data = bytearray(path.read_bytes())
+    found = 0
+    for at in range(0, len(data), 188):
+        packet = data[at : at + 188]
+        if packet[1] & 0x40 and packet[5] == 2:  # the map of a program, which starts here
+            length = (packet[6] & 15) << 8 | packet[7]
+            section = packet[5 : 8 + length - 4]
+            where = section.index(b"\x56")
+            size = section[where - 1]  # of all its descriptors
+            arib = b"\x52\x01\x30\xfd\x03\x00\x08\x3d"
+            section[where - 1 : where + size] = bytes([len(arib)]) + arib
+            section[2] = len(section) + 1  # what follows, with the checksum
+            whole = section + crc(section)
+            data[at + 5 : at + 5 + len(whole)] = whole
+            found += 1
+    assert found
+    path.write_bytes(data)
+
+
+def test_arib_captions_are_left_out_with_the_true_reason(chunks, tmp_path):
+    source = undecodable(tmp_path / "in.ts", "dvb_teletext")
+    signalled_as_arib(source)
+    (note,) = joined(source, tmp_path / "out.mkv", chunks)
+    assert "(subtitle, arib_caption) is left out: FFmpeg's libraries here cannot decode" in note
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,9 @@ def _lost(packets: Packets, a: float, b: float, usual: float) -> bool:
     inside = [t for t in packets.video if a + usual / 2 < t < b - usual / 2]
     if len(inside) > 1:
         return True
-    around = packets.sound and packets.sound[0] < a and packets.sound[-1] > b
-    # Sound that goes on over a frame that is held tells that nothing is missing.
-    return bool(around) and not any(a + 0.5 < t < b - 0.5 for t in packets.sound)
+    # Sound that goes on over a frame that is held tells that nothing is missing. In a program
+    # stream the bytes of the sound lie up to two seconds from those of the picture.
+    return any(
+        d - c > max(_GAP[0], (b - a) / 2) and d > a - 2 and c < b + 2
+        for c, d in pairwise(packets.sound)
+    )
