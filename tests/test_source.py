@@ -120,14 +120,23 @@ def test_an_index_serves_only_what_it_was_made_from(whole, tmp_path):
 
 
 def test_an_index_is_kept_and_used(whole, cache, monkeypatch):
-    open_source(whole, 0)
-    (kept,) = cache.iterdir()
-    assert kept.suffix == ".bsindex"
-    written = kept.stat().st_mtime_ns
-    open_source(whole, 0)
-    assert [p.stat().st_mtime_ns for p in cache.iterdir()] == [written]
-    kept.write_bytes(kept.read_bytes()[:-100])  # the half of one is not believed
-    assert len(open_source(whole, 0).clip) == 200
+    first = open_source(whole, 0)
+    (kept,) = cache.glob("*.bsindex")
+    written = {path.name: path.stat().st_mtime_ns for path in cache.iterdir()}
+    assert len(written) == 2
+
+    def read(*_):
+        raise AssertionError("the whole file is read again")
+
+    with monkeypatch.context() as patch:
+        patch.setitem(open_source.__globals__, "read", read)
+        again = open_source(whole, 0)
+        assert again.times == first.times
+        assert {path.name: path.stat().st_mtime_ns for path in cache.iterdir()} == written
+        kept.write_bytes(kept.read_bytes()[:-100])  # the half of one is not believed
+        assert len(open_source(whole, 0).clip) == 200
+    next(cache.glob("*.json")).write_text("{")
+    assert open_source(whole, 0).times == first.times
 
 
 @pytest.mark.parametrize("where", ["/proc/nope", "file", "relative"])

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vsanimesr.encode.names import raw
 
@@ -66,6 +68,26 @@ class Index:
             self.base.with_name(self.base.name + ending).replace(
                 self.made.with_name(self.made.name + ending)
             )
+
+    def recall(self, track: int) -> dict[str, Any] | None:
+        """What an earlier run has found out by reading the file to its end, if it is known."""
+        if self.mode and self.base == self.made:
+            with contextlib.suppress(OSError, ValueError):
+                found = json.loads(self._facts(track).read_text("utf-8"))
+                return found if isinstance(found, dict) else None
+        return None
+
+    def remember(self, track: int, facts: dict[str, Any]) -> None:
+        """Keep such facts beside the index; without one, the film is too short to be worth it."""
+        if not self.mode or not self.made.with_name(f"{self.made.name}.{track}.bsindex").is_file():
+            return
+        part = self.made.with_name(f"{self.made.name}~{os.getpid()}-{time.monotonic_ns()}")
+        with contextlib.suppress(OSError):
+            part.write_text(json.dumps(facts), "utf-8")
+            part.replace(self._facts(track))
+
+    def _facts(self, track: int) -> Path:
+        return self.made.with_name(f"{self.made.name}.{track}.facts-1.json")
 
 
 def index(path: Path, track: int, container: str) -> Index:

@@ -91,8 +91,9 @@ def open_source(path: Path, track: int, *, incomplete: bool = False, fields: boo
     ticks = [stamps] if isinstance(stamps, int) else list(stamps)
     base = Fraction(found["timebasenum"], found["timebaseden"])
     fps = Fraction(clip.fps.numerator, clip.fps.denominator or 1)
-    packets = read(path, track)
-    last = last_duration(packets, ticks[-1])
+    facts = place.recall(track) or {}
+    packets = None if facts else read(path, track)
+    last = last_duration(packets, ticks[-1]) if packets else int(facts["last"])
     try:
         times = None
         if fps and all(tick == UNKNOWN for tick in ticks):
@@ -103,8 +104,12 @@ def open_source(path: Path, track: int, *, incomplete: bool = False, fields: boo
         )
     except EncodeError as error:
         raise EncodeError(f"{error}; {_advice(path, track, fps)}") from error
-    missing, damaged = lack(path, packets, times)
-    if damaged and not incomplete:
+    if packets:
+        missing, damaged = lack(packets, times)
+        facts = {"last": last, "missing": missing, "damaged": damaged}
+        place.remember(track, facts)
+    missing = f"{shown(path)} {facts['missing']}" if facts["missing"] else ""
+    if facts["damaged"] and not incomplete:
         raise EncodeError(
             f"upscale: {missing}; fetch it again, or wait until it is there, "
             "or give --incomplete to enlarge what can be read"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from vsanimesr.encode.names import shown, url
+from vsanimesr.encode.names import url
 from vsanimesr.encode.times import UNKNOWN
 
 if TYPE_CHECKING:
@@ -99,30 +99,28 @@ def last_duration(packets: Packets, last: int) -> int:
     return packets.durations.get(last, 0)
 
 
-def lack(path: Path, packets: Packets, times: Times) -> tuple[str, bool]:
+def lack(packets: Packets, times: Times) -> tuple[str, bool]:
     """What is missing from a file.
 
     Args:
-        path: The file.
         packets: Of the file.
         times: Of the frames that could be decoded.
 
     Returns:
-        A line that says so, empty where nothing is; and whether the film is damaged, which a
-        broadcast whose signal fails for a while is not.
+        Words that go on from the file's name, empty where nothing is; and whether the film is
+        damaged, which a broadcast whose signal fails for a while is not.
     """
-    name = shown(path)
     slack = _SLACK[0] + _SLACK[1] * packets.stated
     if packets.stated - packets.held > slack:
         lengths = f"{packets.held:.2f} s of the {packets.stated:.2f} s that it states"
-        return f"{name} is not whole: it holds {lengths}", True
+        return f"is not whole: it holds {lengths}", True
     if len(times.clocks) > 1 or len(times.pts) < 2 or not packets.video:
         return "", False
     shown_at = [float(pts * times.base) for pts in times.pts]
     begin, end = min(shown_at[0], packets.video[0]), packets.video[-1]
     if end - shown_at[-1] > slack:
         lengths = f"{shown_at[-1] - begin:.2f} s of its {end - begin:.2f} s"
-        return f"{name} is damaged: only the first {lengths} can be decoded", True
+        return f"is damaged: only the first {lengths} can be decoded", True
     usual = statistics.median(b - a for a, b in pairwise(shown_at))
     holes = [
         (a, b)
@@ -134,7 +132,7 @@ def lack(path: Path, packets: Packets, times: Times) -> tuple[str, bool]:
     lost = sum(b - a for a, b in holes)
     a, b = holes[0]
     return (
-        f"{name} is damaged: {lost:.2f} s of its {end - begin:.2f} s cannot be decoded, "
+        f"is damaged: {lost:.2f} s of its {end - begin:.2f} s cannot be decoded, "
         f"the first from {a:.2f} to {b:.2f} s",
         not packets.resumes,
     )
