@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #ifdef _WIN32
@@ -161,6 +162,75 @@ SHARED int animesr_close(int milliseconds) {
 }
 
 SHARED const char *animesr_version(void) { return ANIMESR_VERSION; }
+
+/* ---- frames asked for ahead ---- */
+
+/* Requests of their own, so that one that fails or does not come concerns no other. Their frames
+ * stay in the node's cache. No Python runs here, so they may come back when there is none left. */
+enum { AT_ONCE = 4, FREE = -1 };
+
+typedef struct {
+    const VSAPI *vsapi;
+    VSNode *node;
+    atomic_int pending[AT_ONCE]; /* frames asked for that have not come yet, or FREE */
+    atomic_int holders;          /* of this struct: the filter, and each pending request */
+} Ahead;
+
+static void let_go(Ahead *ahead) {
+    if (atomic_fetch_sub(&ahead->holders, 1) == 1) {
+        ahead->vsapi->freeNode(ahead->node);
+        free(ahead);
+    }
+}
+
+/* Put `to` where `from` is; whether it was anywhere. */
+static int replace(Ahead *ahead, int from, int to) {
+    for (int i = 0; i < AT_ONCE; i++) {
+        int expected = from;
+        if (atomic_compare_exchange_strong(&ahead->pending[i], &expected, to))
+            return 1;
+    }
+    return 0;
+}
+
+static void VS_CC arrived(void *data, const VSFrame *frame, int n, VSNode *node,
+                          const char *error) {
+    Ahead *ahead = data;
+    (void)node, (void)error;
+    ahead->vsapi->freeFrame(frame);
+    replace(ahead, n, FREE);
+    let_go(ahead);
+}
+
+/* Takes over the reference to the node. NULL: no memory. */
+SHARED void *animesr_ahead_new(VSNode *node, const VSAPI *vsapi) {
+    Ahead *ahead = malloc(sizeof *ahead);
+    if (ahead) {
+        ahead->vsapi = vsapi;
+        ahead->node = node;
+        for (int i = 0; i < AT_ONCE; i++)
+            atomic_init(&ahead->pending[i], FREE);
+        atomic_init(&ahead->holders, 1);
+    }
+    return ahead;
+}
+
+/* The i-th of AT_ONCE places: a frame that has not come yet, or -1. */
+SHARED int animesr_ahead_pending(void *data, int i) {
+    return i < AT_ONCE ? atomic_load(&((Ahead *)data)->pending[i]) : FREE;
+}
+
+/* Whether there was a place for it. Not to be called inside a filter's getFrame (VapourSynth4.h). */
+SHARED int animesr_ahead_ask(void *data, int n) {
+    Ahead *ahead = data;
+    if (!replace(ahead, FREE, n))
+        return 0;
+    atomic_fetch_add(&ahead->holders, 1);
+    ahead->vsapi->getFrameAsync(n, ahead->node, arrived, ahead);
+    return 1;
+}
+
+SHARED void animesr_ahead_free(void *data) { let_go(data); }
 
 /* ---- the plugin's functions ---- */
 

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parent.parent
 EXPORTS = frozenset(
     {"VapourSynthPluginInit2", "animesr_bind", "animesr_close", "animesr_free"}
     | {"animesr_get_frame", "animesr_version"}
+    | {f"animesr_ahead_{name}" for name in ("ask", "free", "new", "pending")}
 )
 """What the plugin's library lets others call: VapourSynth the first, `vs/plugin.py` the rest."""
 SYSTEM = {

@@ -1,5 +1,6 @@
 """The host survives: shutdown under load, errors in the middle, nodes made and freed."""
 
+import collections
 import ctypes
 import gc
 import os
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -120,7 +122,7 @@ def test_an_engine_error_in_the_middle(fixed_model, monkeypatch):
 
 def test_a_source_that_breaks_at_frame_37(fixed_model):
     """The frames whose run needs it fail with its message; all others are as ever."""
-    options = {"block": 16, "warmup": 4, "prefetch": 0}
+    options = {"block": 16, "warmup": 4}
     good = upscale(source(60, 32, 24, cuts=(45,)), fixed_model, **options)
     bad = upscale(source(60, 32, 24, cuts=(45,), fail_at=37), fixed_model, **options)
     found, failed = render(bad, range(60))
@@ -130,12 +132,80 @@ def test_a_source_that_breaks_at_frame_37(fixed_model):
     assert found == expected
 
 
-def test_prefetch_retries_without_the_frame_that_broke(fixed_model):
-    bad = upscale(source(60, 32, 24, cuts=(), fail_at=37), fixed_model, prefetch=8)
-    first, failed = render(bad, range(36))
-    assert all("source broke at 37" in message for message in failed.values())
-    again, failed = render(bad, range(36))
-    assert first.keys() | again.keys() == set(range(36))
+@pytest.fixture
+def many_threads():
+    before = vs.core.num_threads
+    vs.core.num_threads = 16
+    yield
+    vs.core.num_threads = before
+
+
+@pytest.mark.parametrize("prefetch", [-1, 0, 32])
+@pytest.mark.parametrize("order", [range(60), range(59, -1, -1)], ids=["forth", "back"])
+def test_a_broken_frame_costs_only_those_that_need_it(fixed_model, many_threads, order, prefetch):
+    """Neither those before it, when frames ahead are asked for, nor those of the next scene."""
+    clip = source(60, 16, 16, cuts=(30, 45), fail_at=37)
+    bad = upscale(clip, fixed_model, block=0, prefetch=prefetch)
+    _, failed = render(bad, order)
+    assert sorted(failed) == list(range(36, 45))
+    for broken, lost in ((44, range(43, 45)), (45, range(45, 60))):
+        clip = source(60, 16, 16, cuts=(30, 45), fail_at=broken)
+        _, failed = render(upscale(clip, fixed_model, block=0, prefetch=prefetch), order)
+        assert sorted(failed) == list(lost), broken
+
+
+@pytest.mark.parametrize("dedup", [-1.0, 0.0])
+@pytest.mark.parametrize("prefetch", [-1, 32])
+def test_a_source_that_gives_five_frames_ahead(fixed_model, many_threads, prefetch, dedup):
+    """As a live one: the next only when the frame five before it has been used."""
+    used, late = [-1], []
+    changed = threading.Condition()
+
+    def wait(n, f):
+        with changed:
+            if not changed.wait_for(lambda: n <= used[0] + 5, timeout=10):
+                late.append(n)
+        return f
+
+    clip = source(40, 16, 16, cuts=())
+    live = clip.std.ModifyFrame(clip, wait)
+    out = upscale(live, fixed_model, prefetch=prefetch, dedup=dedup)
+    for n in range(40):
+        out.get_frame(n).close()
+        with changed:
+            used[0] = n
+            changed.notify_all()
+    assert late == []
+
+
+def test_a_source_frame_is_made_once(fixed_model, many_threads):
+    """Though it is asked for ahead and again in earnest."""
+    made = collections.Counter()
+
+    def count(n, f):
+        made[n] += 1
+        return f
+
+    clip = source(60, 16, 16, cuts=())
+    out = upscale(clip.std.ModifyFrame(clip, count), fixed_model)
+    for n in range(60):
+        out.get_frame(n).close()
+    assert set(made.values()) == {1}
+
+
+@pytest.mark.parametrize("options", [{}, {"scenes": 0}, {"dedup": 0.0}])
+def test_an_endless_clip(fixed_model, options):
+    """`std.Loop` and previewers make clips of 2**31 - 1 frames."""
+    process = psutil.Process()
+    upscale(source(2, 16, 16, cuts=()), fixed_model).get_frame(0).close()
+    clip = vs.core.std.Loop(source(8, 16, 16, cuts=()), 0)
+    assert len(clip) == 2**31 - 1
+    before, begin = process.memory_info().rss, time.perf_counter()
+    out = upscale(clip, fixed_model, block=8, warmup=2, **options)
+    for n in (0, 1, 2, len(clip) - 1, len(clip) - 2, len(clip) // 2):
+        out.get_frame(n).close()
+    assert time.perf_counter() - begin < 10
+    assert process.memory_info().rss - before < 200 * 2**20
 
 
 def trim():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recurrence_model import expected, expected_held
-from test_recurrence import clips
+from test_recurrence import clips, needs
 
 from vsanimesr.lru import Lru
 from vsanimesr.recurrence import AHEAD, MAX_REQUEST, Cuts, Run
@@ -137,8 +137,27 @@ class Pictures:
         self.kept.clear()
 
 
+class Hints:
+    """What is asked for ahead."""
+
+    def __init__(self, clip):
+        self.clip, self.asked, self.forgotten = clip, [], 0
+
+    def ask(self, frames):
+        frames = list(frames)
+        assert all(0 <= t < self.clip.length for t in frames)
+        self.asked.append(frames)
+
+    def forget(self):
+        self.forgotten += 1
+
+    def close(self):
+        self.asked = None
+
+
 def make(clip, block, warmup, honour, cache, prefetch, pictures=None):
     host, engine = Host(clip), Engine()
+    host.hints = Hints(clip)
     node = node_module.Node(
         host,
         1,
@@ -148,6 +167,7 @@ def make(clip, block, warmup, honour, cache, prefetch, pictures=None):
         Run(length=clip.length, block=block, warmup=warmup),
         Cuts(clip.length, honour),
         Colours(),
+        ahead=host.hints,
         cache_bytes=cache,
         prefetch=prefetch,
         pictures=pictures,
@@ -173,7 +193,7 @@ class Requests:
         n, data = self.open[context]
         asked = self.host.asked.pop(context)
         assert asked == sorted(set(asked))
-        assert len(asked) <= MAX_REQUEST + 3
+        assert len(asked) <= MAX_REQUEST
         self.host.ready = set(asked)
         result = self.node.get_frame(n, Activation.ALL_FRAMES_READY, data, context)
         if result is None:
@@ -231,7 +251,9 @@ def test_any_interleaving_gives_the_model(
             else:
                 assert state == expected_held(n, clip, block, warmup, honour, dedup)
     assert host.held == 0, "frames leaked"
+    assert prefetch or all(max(ahead) <= max(order) + AHEAD for ahead in host.hints.asked)
     node.release()
+    assert host.hints.asked is None
     node.release()
     assert (engine.closed, host.freed_nodes) == (1, 1)
 
@@ -283,12 +305,36 @@ def test_prefetch_asks_ahead_only_for_a_serial_consumer():
     host, _, node = make(clip, 0, 0, True, 10**6, 8)
     requests = Requests(host, node)
     requests.start(0, 0)
-    assert host.asked[0] == [0, 1, *range(2, 9)]
-    requests.proceed(0)
+    assert host.asked[0] == [0], "what is needed for certain, and no more"
+    assert host.hints.asked == [[1, 2, 3, 4]], "no further before that is there"
+    assert requests.proceed(0) is None
+    assert host.asked[0] == [1]
+    assert requests.proceed(0) is not None
+    assert host.hints.asked[1:] == [list(range(1, 10))]
+    host.hints.asked.clear()
     requests.start(1, 1)
-    assert host.asked[1] == [1], "its window is at hand"
-    requests.start(2, 50)
-    assert host.asked[2] == [49, 50, 51], "a jump asks for no more than it needs"
+    assert host.asked[1] == [1, 2]
+    assert host.hints.asked == [[2, 3, 4, 5]]
+    requests.start(2, 2)
+    assert host.hints.asked == [[2, 3, 4, 5]], "not where several are asked for side by side"
+    host.hints.asked.clear()
+    requests.start(3, 50)
+    assert host.asked[3] == [50]
+    assert (host.hints.asked, host.hints.forgotten) == ([], 1)
+
+
+@given(clip=clips(), block=st.integers(0, 40), warmup=st.integers(0, 12), data=st.data())
+def test_only_frames_that_are_needed_are_asked_for_in_earnest(clip, block, warmup, data):
+    """So no frame fails for one that it does not depend on, wherever the source is broken."""
+    host, _, node = make(clip, block, warmup, True, 10**6, 8)
+    asked = []
+    original = host.requestFrameFilter
+    host.requestFrameFilter = lambda t, *rest: (asked.append(t), original(t, *rest))
+    run = Run(length=clip.length, block=block, warmup=warmup)
+    for n in data.draw(st.lists(st.integers(0, clip.length - 1), max_size=12)):
+        asked.clear()
+        linear(host, node, [n])
+        assert needs(n, clip, run, True).issuperset(asked)
 
 
 def test_a_clip_on_threes_runs_a_third_of_the_steps():

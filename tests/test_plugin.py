@@ -10,7 +10,7 @@ import vapoursynth as vs
 from clips import source
 
 from vsanimesr import __version__
-from vsanimesr.colour import Matrix
+from vsanimesr.colour import Matrix, matrix_by_size
 from vsanimesr.engines.torch import engine as torch_engine
 from vsanimesr.network import Network
 from vsanimesr.options import BACKENDS, MATRICES, defaults
@@ -79,15 +79,92 @@ def test_colours_go_out_as_they_came_in(enlarger, upscale, matrix, full, locatio
             assert np.abs(after - np.asarray(frame[plane])).mean() < 3
 
 
-def test_an_unknown_matrix_follows_the_size_and_warns_once(enlarger, upscale, logged):
-    for (width, height), matrix in {(720, 480): 6, (720, 576): 5, (1280, 720): 1}.items():
-        logged.clear()
-        out = upscale(core.std.BlankClip(None, width, height, vs.YUV420P8, length=3))
-        for n in range(1 if width > 720 else 2):
-            with out.get_frame(n) as frame:
-                assert frame.props["_Matrix"] == matrix
-        assert len(logged) == 1
-        assert f"does not say its matrix; taking {matrix}" in logged[0]
+SIZES = {
+    6: [(720, 480), (720, 486), (640, 360), (1279, 575), (576, 320), (1, 1)],
+    5: [(720, 576), (1024, 576), (1279, 576)],
+    1: [(960, 720), (576, 1024), (1280, 720), (1280, 544), (1280, 8), (720, 577), (3840, 2160)],
+}
+"""What mpv and libplacebo take for the matrix of such a YUV clip that does not say."""
+
+
+def test_the_matrix_by_size():
+    for matrix, sizes in SIZES.items():
+        assert {matrix_by_size(*size) for size in sizes} == {matrix}
+
+
+@pytest.mark.parametrize(
+    ("size", "matrix"), [((8, 480), 6), ((8, 576), 5), ((8, 720), 1), ((1280, 8), 1)]
+)
+@pytest.mark.parametrize("said", [None, 2, -1])
+def test_an_unknown_matrix_follows_the_size_and_warns_once(
+    enlarger, upscale, logged, size, matrix, said
+):
+    clip = core.std.BlankClip(None, *size, vs.YUV420P8, length=3)
+    if said is not None:
+        clip = clip.std.SetFrameProps(_Matrix=said)
+    out = upscale(clip)
+    for n in range(2):
+        with out.get_frame(n) as frame:
+            assert frame.props["_Matrix"] == matrix
+    assert len(logged) == 1
+    assert f"does not say its matrix; taking {matrix}" in logged[0]
+
+
+@pytest.mark.parametrize(("size", "matrix"), [((8, 144), 5), ((8, 145), 1), ((320, 8), 1)])
+def test_rgb_becomes_yuv_by_the_size_of_the_output(enlarger, upscale, size, matrix):
+    clip = core.std.BlankClip(None, *size, vs.RGB24, length=1)
+    with upscale(clip, format=vs.YUV420P8).get_frame(0) as frame:
+        assert frame.props["_Matrix"] == matrix
+
+
+def test_red_of_an_untagged_picture_of_960_by_720(enlarger, upscale):
+    """As BT.470BG its red (218, 58, 38) would come back as (207, 44, 40)."""
+    red = core.std.BlankClip(None, 8, 720, vs.RGB24, length=1, color=[218, 58, 38])
+    clip = red.resize.Bicubic(format=vs.YUV444P8, matrix=1).std.RemoveFrameProps("_Matrix")
+    back = planes(upscale(clip).resize.Bicubic(format=vs.RGB24), 0)
+    assert np.abs(back[:, 0, 0] - [218, 58, 38]).max() <= 2
+
+
+@pytest.mark.parametrize("scale", [4.0, 2.0])
+@pytest.mark.parametrize("matrix", [None, -1, 0, 2, 3, 6, 14, 99])
+def test_gray_keeps_its_properties(enlarger, upscale, matrix, scale):
+    said = {"_ChromaLocation": 2, "_Transfer": 13} | ({} if matrix is None else {"_Matrix": matrix})
+    clip = core.std.BlankClip(None, 16, 16, vs.GRAY8, length=1).std.SetFrameProps(**said)
+    with clip.get_frame(0) as before, upscale(clip, scale=scale).get_frame(0) as after:
+        assert dict(after.props) == dict(before.props)
+    with upscale(clip, matrix=1, range=1, scale=scale).get_frame(0) as frame:
+        assert (frame.props["_Matrix"], frame.props["_Range"]) == (1, 1), "what is said is set"
+
+
+@pytest.mark.parametrize("scale", [4.0, 2.0])
+@pytest.mark.parametrize("format", [vs.RGB24, vs.RGBS, vs.YUV444P8, vs.YUV420P8])
+def test_planes_can_be_split_and_joined_again(enlarger, upscale, format, scale):
+    rgb = source(1, 32, 32, cuts=(), format=vs.RGBS)
+    family = core.get_video_format(format).color_family
+    to = {"matrix": 6, "chromaloc": 1} if family == vs.YUV else {}
+    clip = rgb.resize.Bicubic(format=format, **to)
+    parts = [upscale(part, range=1, scale=scale) for part in clip.std.SplitPlanes()]
+    parts = [part.std.CopyFrameProps(clip, props=["_Range"]) for part in parts]
+    joined = core.std.ShufflePlanes(parts, [0, 0, 0], family)
+    whole = upscale(clip, scale=scale)
+    with joined.get_frame(0) as frame, whole.get_frame(0) as expected:
+        for key in ("_Matrix", "_Range", "_ChromaLocation"):
+            assert frame.props.get(key) == expected.props.get(key)
+    if family == vs.RGB:
+        assert np.abs(planes(joined, 0) - planes(whole, 0)).max() < (1 if scale == 4 else 2)
+    else:
+        joined.resize.Bicubic(format=vs.RGB24).get_frame(0).close()
+
+
+@pytest.mark.parametrize("format", [vs.RGB24, vs.YUV420P8])
+def test_gray_can_become_something_else(enlarger, upscale, format):
+    for matrix in (None, 0, 2, 14):
+        clip = core.std.BlankClip(None, 16, 16, vs.GRAY8, length=1, color=126)
+        if matrix is not None:
+            clip = clip.std.SetFrameProps(_Matrix=matrix)
+        out = upscale(clip, format=format)
+        back = planes(out.resize.Bicubic(format=vs.RGB24), 0)
+        assert np.abs(back - 128).max() <= 1
 
 
 @pytest.fixture
@@ -208,6 +285,11 @@ def test_what_lies_outside_the_range_is_clamped_on_the_way_in_only(upscale):
         ({"cache": -1}, "cache=-1, wanted 0 or more"),
         ({"range": 3}, "range=3, wanted one of -1, 0, 1"),
         ({"format": 12345}, "format=12345, wanted the id of a video format"),
+        ({"format": 2**32 + vs.GRAY8}, "format=.*, wanted the id of a video format"),
+        ({"format": -1}, "format=-1, wanted the id of a video format"),
+        ({"backend": "torch\0"}, r"backend='torch\\x00' holds a NUL character"),
+        ({"device": "cpu\0x"}, r"device='cpu\\x00x' holds a NUL character"),
+        ({"precision": "\0"}, r"precision='\\x00' holds a NUL character"),
         ({"format": vs.GRAY32}, "format is Gray32, wanted GRAY, RGB or YUV of 8 to 16 bit"),
         ({"matrix": 2}, "matrix=2, wanted one of -1, 1, 4, 5, 6, 7, 8, 9"),
         ({"model": "v3"}, "v3.*v1.*v2"),
@@ -242,7 +324,7 @@ def test_the_older_name_of_the_range_is_read(enlarger, upscale):
     np.testing.assert_array_equal(planes(upscale(older), 0), planes(upscale(clip), 0))
 
 
-@pytest.mark.parametrize("matrix", [10, 14, 99])
+@pytest.mark.parametrize("matrix", [0, 3, -2, 10, 14, 99])
 def test_matrices_that_are_not_linear(enlarger, upscale, matrix):
     clip = source(1, 16, 16, cuts=(), format=vs.YUV444P8).std.SetFrameProps(_Matrix=matrix)
     wanted = f"^Upscale: frame 0 has _Matrix={matrix}, wanted one of 1, 4, 5, 6, 7, 8, 9: convert"
@@ -257,6 +339,72 @@ def test_interlaced_frames_later_on(upscale):
     with pytest.raises(vs.Error, match=r"^Upscale: frame 4 is interlaced.*deinterlace"):
         out.get_frame(5)
     assert planes(out, 3).shape == (3, 64, 64)
+
+
+@pytest.mark.parametrize("order", [range(12), range(11, -1, -1)])
+@pytest.mark.parametrize("dedup", [-1.0, 0.0])
+def test_a_held_frame_that_is_interlaced_is_refused_as_any(upscale, dedup, order):
+    still = source(12, 16, 16, cuts=())[0] * 12
+    clip = still[:5] + still[5:6].std.SetFieldBased(1) + still[6:]
+    out = upscale(clip, dedup=dedup)
+    refused = {}
+    for n in order:
+        try:
+            out.get_frame(n).close()
+        except vs.Error as error:
+            refused[n] = str(error)
+    assert all("frame 5 is interlaced" in message for message in refused.values())
+    # Without dedup frame 4 sees it ahead; a held one is in no window but its own.
+    assert sorted(refused) == list(range(5 if dedup == 0 else 4, 12))
+
+
+PROPERTIES = {
+    "_Range": ([2, -1, 99], "wanted 0 (limited), 1 (full)"),
+    "_Matrix": ([0, 3, -2, 99], "wanted one of 1, 4, 5, 6, 7, 8, 9"),
+    "_ChromaLocation": ([6, 99, -2], "wanted -1 (unspecified), 0 (left)"),
+    "_FieldBased": ([-1, 3], "wanted 0 (progressive)"),
+    "_SceneChangePrev": ([2, -1], "wanted 0 (no), 1 (a scene change)"),
+    "_SceneChangeNext": ([2, -1], "wanted 0 (no), 1 (a scene change)"),
+}
+"""Values that have no meaning, and what the filter says to them."""
+
+
+@pytest.mark.parametrize("scale", [4.0, 2.0])
+@pytest.mark.parametrize("key", PROPERTIES)
+def test_properties_without_a_meaning_are_refused(enlarger, upscale, key, scale):
+    clip = source(2, 16, 16, cuts=(), format=vs.YUV420P8)
+    values, wanted = PROPERTIES[key]
+    for value in values:
+        out = upscale(clip.std.SetFrameProps(**{key: value}), scale=scale)
+        with pytest.raises(vs.Error, match=re.escape(f"{key}={value}, {wanted}")) as raised:
+            out.get_frame(0)
+        assert str(raised.value).startswith("Upscale: frame 0 has ")
+    for value in (1.0, b"1"):
+        out = upscale(clip.std.SetFrameProps(**{key: value}), scale=scale)
+        wanted = f"^Upscale: frame 0 has {key} of another type, wanted an integer"
+        with pytest.raises(vs.Error, match=wanted):
+            out.get_frame(0)
+
+
+@pytest.mark.parametrize("scale", [4.0, 2.0])
+def test_what_is_not_read_is_not_refused(enlarger, upscale, scale):
+    """Properties that an argument overrides, and those that `resize` alone would stumble over."""
+    said = {"_Range": 2, "_Matrix": 99, "_SceneChangePrev": 7}
+    said |= {"_Field": 5, "_Transfer": 2**40, "_Primaries": -7}
+    clip = source(2, 16, 16, cuts=(), format=vs.YUV420P8).std.SetFrameProps(**said)
+    out = upscale(clip, range=0, matrix=6, scenes=0, scale=scale)
+    with out.get_frame(0) as frame:
+        assert {key: frame.props[key] for key in said} == said | {"_Range": 0, "_Matrix": 6}
+
+
+def test_a_refused_frame_of_another_scene_is_no_hindrance(enlarger, upscale):
+    clip = source(8, 16, 16, cuts=(4,), format=vs.YUV420P8)
+    out = upscale(clip[:3] + clip[3:4].std.SetFrameProps(_Range=5) + clip[4:])
+    for n in (7, 4, 0, 1, 5):
+        out.get_frame(n).close()
+    for n in (2, 3):
+        with pytest.raises(vs.Error, match="frame 3 has _Range=5"):
+            out.get_frame(n)
 
 
 def test_the_matrices_that_can_be_named_are_those_that_can_be_read():

@@ -1,11 +1,24 @@
+import time
+import tracemalloc
 from itertools import accumulate
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from recurrence_model import Clip, expected, expected_held, kept
 
-from vsanimesr.recurrence import AHEAD, MAX_REQUEST, REACH, Cuts, Holds, Look, Run, Steps, plan
+from vsanimesr.recurrence import (
+    AHEAD,
+    MAX_REQUEST,
+    MAX_STEPS,
+    REACH,
+    Cuts,
+    Holds,
+    Look,
+    Run,
+    Steps,
+    plan,
+)
 
 
 @st.composite
@@ -23,24 +36,44 @@ def serve(n, clip, run, cuts, states):
     """Follow plans for frame n to their end; the state reached, the steps run, the rounds."""
     steps = 0
     rounds = 0
-    for t in {max(n - 1, 0), n, min(n + 1, clip.length - 1)}:
-        cuts.observe(t, clip.before[t], clip.after[t])
-    while isinstance(todo := plan(n, run, cuts, states.__contains__), Look):
-        assert 0 < len(todo.frames) <= MAX_REQUEST
-        assert not any(cuts.seen(t) for t in todo.frames), "asks for what it knows"
-        assert min(todo.frames) >= run.earliest(n) - 1
-        for t in todo.frames:
-            cuts.observe(t, clip.before[t], clip.after[t])
-        rounds += 1
-    assert isinstance(todo, Steps)
-    assert todo.again == 0
-    state = () if todo.after is None else states[todo.after]
-    for window in todo.windows:
-        state = (state, *window)
-        states[window[1]] = state
-        steps += 1
-    assert todo.shown == n
-    return state, steps, rounds
+    cuts.observe(n, clip.before[n], clip.after[n])
+    needed = needs(n, clip, run, cuts.honour)
+    while True:
+        todo = plan(n, run, cuts, latest_of(states), None)
+        if isinstance(todo, Look):
+            assert 0 < len(todo.frames) <= 2
+            assert needed.issuperset(todo.frames), "asks for a frame that n does not depend on"
+            assert not any(cuts.seen(t) for t in todo.frames + todo.ahead), "asks for what it knows"
+            assert len(todo.ahead) <= MAX_REQUEST
+            assert min(todo.frames + todo.ahead) >= run.earliest(n) - 1
+            for t in todo.frames:
+                cuts.observe(t, clip.before[t], clip.after[t])
+            rounds += 1
+            continue
+        assert todo.again == 0
+        assert len(todo.windows) <= MAX_STEPS
+        state = () if todo.after is None else states[todo.after]
+        for window in todo.windows:
+            state = (state, *window)
+            states[window[1]] = state
+            steps += 1
+        assert todo.shown == n
+        if n in states:
+            return states[n], steps, rounds
+
+
+def latest_of(states):
+    return lambda low, high: max((t for t in states if low <= t <= high), default=None)
+
+
+def needs(n, clip, run, honour):
+    """Source frames that output n cannot do without, by the definition."""
+    scene = max(t for t in range(n + 1) if clip.starts(t, honour))
+    first = max(scene, run.earliest(n))
+    # Its first frame's predecessor tells whether a scene starts there; so it is seen, unless the
+    # frame itself says so.
+    before = 0 if first == 0 or (honour and clip.before[first]) else 1
+    return set(range(first - before, min(n + 2, clip.length)))
 
 
 @given(
@@ -89,34 +122,87 @@ def test_endless_recurrence_starts_at_the_scene(clip, n):
     assert state == expected(n, clip, 0, 7, honour=True)
 
 
-@given(clip=clips(), t=st.integers(0, 89))
-@example(Clip((False,), (False,)), 0)
-@example(Clip((False, False), (True, False)), 1)
-def test_windows_stay_inside_scene_and_clip(clip, t):
-    t = min(t, clip.length - 1)
+@given(clip=clips(), seen=st.lists(st.integers(0, 89)), data=st.data())
+def test_what_is_known_of_cuts(clip, seen, data):
+    """Against a list of what each frame says, whatever was seen in whatever order."""
+    seen = [t for t in seen if t < clip.length]
     cuts = Cuts(clip.length, honour=True)
-    for u in range(clip.length):
-        cuts.observe(u, clip.before[u], clip.after[u])
-    previous, current, following = cuts.window(t)
-    assert current == t
-    assert previous == (t if clip.starts(t, honour=True) else t - 1)
-    last = t == clip.length - 1 or clip.starts(t + 1, honour=True)
-    assert following == (t if last else t + 1)
+    for t in seen:
+        cuts.observe(t, clip.before[t], clip.after[t])
 
+    def starts(t):
+        if t == 0 or (t in seen and clip.before[t]) or (t - 1 in seen and clip.after[t - 1]):
+            return True
+        return False if {t, t - 1} <= set(seen) else None
 
-def test_an_unknown_window_is_an_error():
-    cuts = Cuts(5, honour=True)
-    with pytest.raises(LookupError, match="around frame 2 are not known"):
-        cuts.window(2)
+    known = [starts(t) for t in range(clip.length)]
+    assert [cuts.starts(t) for t in range(clip.length)] == known
+    assert [cuts.seen(t) for t in range(clip.length)] == [t in seen for t in range(clip.length)]
+    low, n = sorted(data.draw(st.integers(0, clip.length - 1)) for _ in "12")
+    part = range(low, n + 1)
+    assert cuts.last_start(low, n) == max((t for t in part if known[t]), default=None)
+    assert cuts.last_unknown(low, n) == max((t for t in part if known[t] is None), default=None)
+    after = (t for t in range(n + 1, clip.length) if known[t] is not False)
+    assert cuts.end(n) == next(after, clip.length)
 
 
 def test_ignored_scenes_need_no_look():
     cuts = Cuts(1000, honour=False)
     cuts.observe(500, cut_before=True, cut_after=True)
-    todo = plan(700, Run(length=1000, block=0, warmup=0), cuts, lambda _: False)
+    todo = plan(700, Run(length=1000, block=0, warmup=0), cuts, lambda *_: 499)
     assert isinstance(todo, Steps)
-    assert (todo.after, todo.shown, len(todo.windows)) == (None, 700, 701)
-    assert cuts.window(500) == (499, 500, 501)
+    assert (todo.after, todo.shown, todo.windows[0]) == (499, 700, (499, 500, 501))
+    assert len(todo.windows) == MAX_STEPS
+
+
+ENDLESS = 2**31 - 1
+"""Frames of a clip that `std.Loop` makes: the most VapourSynth has."""
+
+
+@pytest.mark.parametrize("honour", [True, False])
+@pytest.mark.parametrize("held", [True, False])
+def test_an_endless_clip_costs_what_is_looked_at(honour, held):
+    """Memory by frames seen and time by frames looked at, at both of its ends."""
+    run = Run(length=ENDLESS, block=120, warmup=12)
+    tracemalloc.start()
+    begin = time.perf_counter()
+    cuts = Cuts(ENDLESS, honour)
+    at_hand = set()
+
+    def differs(k, t):
+        return k // 3 != t // 3 if {k, t} <= at_hand else None
+
+    holds = Holds(differs if held else None)
+    for n in (0, 1, 2, ENDLESS - 1, ENDLESS - 2, ENDLESS // 2):
+        states = {}
+        while True:
+            todo = plan(n, run, cuts, latest_of(states), holds)
+            if isinstance(todo, Look):
+                assert len(todo.ahead) <= MAX_REQUEST
+                at_hand = set(todo.frames)
+                for t in todo.frames:
+                    cuts.observe(t, cut_before=False, cut_after=False)
+                continue
+            states.update((window[1], True) for window in todo.windows)
+            if todo.shown in states:
+                break
+    seconds = time.perf_counter() - begin
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200_000
+    assert seconds < 2
+
+
+def test_an_endless_run_is_planned_in_parts():
+    """`block=0, scenes=0` at the far end: years of steps, but neither memory nor a hang to plan."""
+    cuts = Cuts(ENDLESS, honour=False)
+    run = Run(length=ENDLESS, block=0, warmup=0)
+    todo = plan(ENDLESS - 1, run, cuts, lambda *_: None)
+    assert isinstance(todo, Steps)
+    assert (todo.windows[0], len(todo.windows)) == ((0, 0, 1), MAX_STEPS)
+    todo = plan(ENDLESS - 1, run, Cuts(ENDLESS, honour=True), lambda *_: None)
+    assert isinstance(todo, Look)
+    assert todo.frames == (ENDLESS - 1,)
 
 
 class Viewer:
@@ -142,22 +228,25 @@ class Viewer:
 def serve_held(n, run, viewer, states):
     """As `serve`, with held frames left out; the state that output n shows, and the steps run."""
     viewer.look([n])
-    looks = 0
-    while isinstance(todo := plan(n, run, viewer.cuts, states.__contains__, viewer.holds), Look):
-        assert 0 < len(todo.frames) <= MAX_REQUEST
-        assert min(todo.frames) >= max(0, run.earliest(n, REACH) - 1)
-        assert max(todo.frames) <= n + AHEAD
-        viewer.look(todo.frames)
-        looks += 1
-        assert looks < 200, "does not get on"
-    state = () if todo.after is None else states[todo.after]
-    steps = 0
-    for window in todo.windows:
-        for _ in range(1 if steps else 1 + todo.again):
-            state = (state, *window)
-            steps += 1
-        states[window[1]] = state
-    return states[todo.shown], steps
+    looks = steps = 0
+    while True:
+        todo = plan(n, run, viewer.cuts, latest_of(states), viewer.holds)
+        if isinstance(todo, Look):
+            assert 0 < len(todo.frames) <= 2
+            assert min(todo.frames + todo.ahead) >= max(0, run.earliest(n, REACH) - 1)
+            assert max(todo.frames + todo.ahead) <= n + AHEAD
+            viewer.look(todo.frames)
+            looks += 1
+            assert looks < 400, "does not get on"
+            continue
+        state = () if todo.after is None else states[todo.after]
+        for i, window in enumerate(todo.windows):
+            for _ in range(1 if i else 1 + todo.again):
+                state = (state, *window)
+                steps += 1
+            states[window[1]] = state
+        if todo.shown in states:
+            return states[todo.shown], steps
 
 
 @given(

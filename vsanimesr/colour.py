@@ -40,6 +40,18 @@ class Matrix(IntEnum):
     BT2020_NCL = 9
 
 
+def matrix_by_size(width: int, height: int) -> Matrix:
+    """Matrix of YUV that does not say: the rule of mpv and libplacebo, stored columns and rows.
+
+    HD, which is BT.709, has 1280 columns or more, or more than 576 rows
+    (`pl_color_system_guess_ycbcr`); what has 576 rows is of 625 lines, the rest of 525 (as its
+    `pl_color_primaries_guess` has it). The two matrices of SD are the same numbers.
+    """
+    if width >= 1280 or height > 576:
+        return Matrix.BT709
+    return Matrix.BT470_BG if height == 576 else Matrix.ST170_M
+
+
 class ChromaLocation(IntEnum):
     """Where subsampled chroma lies (H.273 figure 1)."""
 

@@ -1,7 +1,7 @@
 """A bounded store that forgets what was not used for longest."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 
 
 class Lru[Key: Hashable, Value]:
@@ -18,6 +18,10 @@ class Lru[Key: Hashable, Value]:
 
     def __contains__(self, key: Key) -> bool:
         return key in self._values
+
+    def __iter__(self) -> Iterator[Key]:
+        """All keys; from one thread at a time, as `get`."""
+        return iter(self._values)
 
     def __len__(self) -> int:
         return len(self._values)

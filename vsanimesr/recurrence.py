@@ -28,12 +28,14 @@ Frame properties and pictures are known only once a frame has been seen, so a pl
 at these frames first" or "run these steps".
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 MAX_REQUEST = 32
 """Most source frames asked for in one round, so that a seek does not fill the host's memory."""
+MAX_STEPS = 32
+"""Most steps planned at once: an endless run must not become an endless list."""
 AHEAD = 8
 """Frames that are searched for the next kept one. Drawings are held for two to four frames, for six
 or eight now and then; what is held longer is a still, whose next drawing is of no help."""
@@ -44,9 +46,6 @@ type Window = tuple[int, int, int]
 """Source frames of a step: the one before, its own, the one after."""
 type Differs = Callable[[int, int], bool | None]
 """Whether source frames k and t are further apart than the threshold; None: not at hand."""
-
-_SEEN, _CUT_BEFORE, _CUT_AFTER = 1, 2, 4
-_UNKNOWN, _GOES_ON, _STARTS = 0, 1, 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,63 +69,86 @@ class Run:
 
 
 class Cuts:
-    """What is known of the clip's scene starts: two bytes a frame, filled as frames are seen."""
+    """What is known of the clip's scene starts.
+
+    Frames that have been seen are kept as stretches, so that neither memory nor time depends on the
+    length of the clip, which may be endless (2**31 - 1 frames).
+    """
 
     def __init__(self, length: int, honour: bool) -> None:
         """Nothing seen yet in a clip of `length` frames; `honour` False: there are no scenes."""
         self.length = length
-        self._flags = bytearray(length) if honour else bytearray([_SEEN]) * length
-        self._starts = bytearray([_UNKNOWN if honour else _GOES_ON]) * length
-        self._starts[0] = _STARTS
+        self.honour = honour
+        self._starts = [0]  # ascending, as far as they are known
+        self._firsts = [] if honour else [0]  # of the stretches of frames seen, ascending
+        self._lasts = [] if honour else [length - 1]
 
     def observe(self, t: int, cut_before: bool, cut_after: bool) -> None:
         """Record frame t's `_SceneChangePrev` and `_SceneChangeNext`, if they are honoured."""
-        if self._flags[t] & _SEEN:
+        if self.seen(t):
             return
-        self._flags[t] = _SEEN | _CUT_BEFORE * cut_before | _CUT_AFTER * cut_after
-        for u in range(max(t, 1), min(t + 2, self.length)):
-            before, here = self._flags[u - 1], self._flags[u]
-            if here & _CUT_BEFORE or before & _CUT_AFTER:
-                self._starts[u] = _STARTS
-            elif here & before & _SEEN:
-                self._starts[u] = _GOES_ON
+        for u, cut in ((t, cut_before), (t + 1, cut_after)):
+            if cut and u < self.length and not self._known_start(u):
+                insort(self._starts, u)
+        i = bisect_right(self._firsts, t)
+        joins_last = i > 0 and self._lasts[i - 1] == t - 1
+        joins_next = i < len(self._firsts) and self._firsts[i] == t + 1
+        if joins_last and joins_next:
+            self._lasts[i - 1] = self._lasts.pop(i)
+            del self._firsts[i]
+        elif joins_last:
+            self._lasts[i - 1] = t
+        elif joins_next:
+            self._firsts[i] = t
+        else:
+            self._firsts.insert(i, t)
+            self._lasts.insert(i, t)
 
     def seen(self, t: int) -> bool:
         """Whether frame t's properties are known."""
-        return bool(self._flags[t] & _SEEN)
+        return self._stretch(t) is not None
 
     def starts(self, t: int) -> bool | None:
         """Whether a scene starts at t; None when a frame has to be seen to tell."""
-        known = self._starts[t]
-        return None if known == _UNKNOWN else known == _STARTS
+        if self._known_start(t):
+            return True
+        stretch = self._stretch(t)
+        return False if stretch and stretch[0] < t else None
 
     def last_start(self, low: int, n: int) -> int | None:
         """The last frame in low..n where a scene starts; None: none that is known."""
-        found = self._starts.rfind(_STARTS, low, n + 1)
-        return None if found < 0 else found
+        i = bisect_right(self._starts, n)
+        return self._starts[i - 1] if i and self._starts[i - 1] >= low else None
 
     def last_unknown(self, low: int, n: int) -> int | None:
         """The last frame in low..n of which it cannot be told; None: there is none."""
-        found = self._starts.rfind(_UNKNOWN, low, n + 1)
-        return None if found < 0 else found
+        t = n
+        while t >= low:
+            stretch = self._stretch(t)
+            if stretch and stretch[0] < t:
+                t = stretch[0]
+            elif self._known_start(t):
+                t -= 1
+            else:
+                return t
+        return None
 
     def end(self, t: int) -> int:
         """The first frame after t where a scene starts or may start, or the clip's length."""
-        unknown = self._starts.find(_UNKNOWN, t + 1)
-        known = self._starts.find(_STARTS, t + 1, unknown if unknown >= 0 else self.length)
-        return known if known >= 0 else unknown if unknown >= 0 else self.length
+        stretch = self._stretch(t)
+        known = stretch[1] if stretch else t
+        i = bisect_right(self._starts, t)
+        start = self._starts[i] if i < len(self._starts) else self.length
+        return min(known + 1, start, self.length)
 
-    def window(self, t: int) -> Window:
-        """The window of step t where no frame is held. Frames t-1, t, t+1 must have been seen.
+    def _known_start(self, t: int) -> bool:
+        i = bisect_left(self._starts, t)
+        return i < len(self._starts) and self._starts[i] == t
 
-        Raises:
-            LookupError: A scene start at t or t+1 cannot be told yet.
-        """
-        first = self.starts(t)
-        last = t + 1 == self.length or self.starts(t + 1)
-        if first is None or last is None:
-            raise LookupError(f"scene starts around frame {t} are not known yet")
-        return (t if first else t - 1, t, t if last else t + 1)
+    def _stretch(self, t: int) -> tuple[int, int] | None:
+        """First and last frame of the stretch of seen frames around t; None: t is not seen."""
+        i = bisect_right(self._firsts, t) - 1
+        return (self._firsts[i], self._lasts[i]) if i >= 0 and t <= self._lasts[i] else None
 
 
 @dataclass(frozen=True)
@@ -147,6 +169,7 @@ class Holds:
         self._differs = differs
         self._kept: dict[int, list[int]] = {}
         self._upto: dict[int, int] = {}
+        self.any = differs is not None
         self.reach = REACH if differs else 1
 
     def chain(self, start: int, cuts: Cuts) -> Chain:
@@ -167,9 +190,12 @@ class Holds:
 
 @dataclass(frozen=True)
 class Look:
-    """These frames have to be seen, together, before steps can be planned."""
+    """Frames to be seen before steps can be planned."""
 
     frames: tuple[int, ...]
+    """These for certain, together: whatever the others are, frame n depends on them."""
+    ahead: tuple[int, ...] = ()
+    """These next, unless what is seen says otherwise. Nearest first."""
 
 
 @dataclass(frozen=True)
@@ -177,16 +203,25 @@ class Steps:
     """Steps to be run, from zero state or the state after an earlier step."""
 
     windows: tuple[Window, ...]
+    """At most `MAX_STEPS`; if the last one is not yet `shown`, plan again after them."""
     after: int | None
     """The step whose state they start from; None: the zero state."""
     shown: int
-    """The step whose state is the output, the last of these; `after` when there are none."""
+    """The step whose state is the output; `after` when there are no steps to be run."""
+    since: int
+    """First frame of the run: what is shown depends on all from here to n."""
+    warm: int | None
+    """Last step before the block's start; None: there is none."""
     again: int = 0
     """Times that the first step is run once more."""
 
 
 def plan(
-    n: int, run: Run, cuts: Cuts, has_state: Callable[[int], bool], holds: Holds | None = None
+    n: int,
+    run: Run,
+    cuts: Cuts,
+    latest: Callable[[int, int], int | None],
+    holds: Holds | None = None,
 ) -> Look | Steps:
     """The next thing to do for frame n.
 
@@ -194,45 +229,64 @@ def plan(
         n: Output frame.
         run: The clip's blocks.
         cuts: What is known of scene starts.
-        has_state: Whether the state after step t, for the block of frame n, is at hand.
+        latest: The last step in low..high whose state, for the block of frame n, is at hand.
         holds: What is known of held frames; None: none is held.
 
     Returns:
-        Never more than `warmup + block` steps when `block` is not 0. A `Look` names at most
-        `MAX_REQUEST` frames, at least one of which has not been seen, or not beside the others.
+        Never more than `warmup + block` steps in all when `block` is not 0. A `Look` names at least
+        one frame that has not been seen, or not beside the others.
     """
     if holds is None:
         holds = Holds()
     low = run.earliest(n, holds.reach)
-    start, unknown = cuts.last_start(low, n), cuts.last_unknown(low, n)
-    if unknown is not None and (start is None or unknown > start):
-        first = max(0, low - 1 if start is None else start, unknown - MAX_REQUEST + 1)
-        return Look(tuple(t for t in range(first, unknown + 1) if not cuts.seen(t)))
+    start = cuts.last_start(low, n)
+    unknown = n if not cuts.seen(n) else cuts.last_unknown(low if start is None else start + 1, n)
+    if unknown is not None:
+        return _look_back(n, unknown, max(0, low - 1) if start is None else start, cuts)
     chain = holds.chain(low if start is None else start, cuts)
     if chain.upto < n:
-        return _compare(chain, n)
+        return _compare(chain, n, holds)
     kept = chain.kept
     last = bisect_right(kept, n) - 1
     shown = kept[last]
-    if has_state(shown):
-        return Steps((), shown, shown)
-    warmup = bisect_left(kept, run.block_start(n))  # kept frames before the block
-    first = max(0, warmup - run.warmup)
-    i = last
-    while i > first and not has_state(kept[i - 1]):
-        i -= 1
-    windows = [_window(chain, step, cuts) for step in range(i, last + 1)]
-    if windows[-1] is None:
-        return _compare(chain, min(shown + AHEAD, cuts.length - 1))
-    again = max(0, run.warmup - warmup) if i == first and start is None else 0
-    known = tuple(window for window in windows if window is not None)
-    return Steps(known, kept[i - 1] if i > first else None, shown, again)
+    block_start = bisect_left(kept, run.block_start(n))  # as an index, as the others here
+    first = max(0, block_start - run.warmup)
+    since, warm = kept[first], kept[block_start - 1] if block_start > first else None
+    done = latest(since, shown)
+    if done == shown:
+        return Steps((), shown, shown, since, warm)
+    i = first if done is None else bisect_right(kept, done)
+    windows: list[Window] = []
+    for step in range(i, min(last + 1, i + MAX_STEPS)):
+        window = _window(chain, step, cuts)
+        if window is None:
+            return _compare(chain, min(shown + AHEAD, cuts.length - 1), holds)
+        windows.append(window)
+    again = max(0, run.warmup - block_start) if done is None and start is None else 0
+    return Steps(tuple(windows), done, shown, since, warm, again)
 
 
-def _compare(chain: Chain, to: int) -> Look:
-    """Look at the chain's last kept frame and those that are to be compared with it."""
-    first = chain.upto + 1
-    return Look((chain.kept[-1], *range(first, min(to + 1, first + MAX_REQUEST - 1))))
+def _look_back(n: int, unknown: int, first: int, cuts: Cuts) -> Look:
+    """Look at what tells whether a scene starts at `unknown`, and at what is needed with it.
+
+    How far back frame n reaches shows only on the way, so nothing before that is asked for: a frame
+    of an earlier scene that cannot be had is not to fail this one.
+    """
+    u = unknown - 1 if cuts.seen(unknown) else unknown
+    after = n + 1
+    wanted = cuts.seen(n) and after < cuts.length and not cuts.starts(after)
+    frames = (u, after) if wanted and not cuts.seen(after) else (u,)
+    ahead = range(u - 1, max(first, u - MAX_REQUEST) - 1, -1)
+    return Look(frames, tuple(t for t in ahead if not cuts.seen(t)))
+
+
+def _compare(chain: Chain, to: int, holds: Holds) -> Look:
+    """Look at the frame after those that are known, beside the last kept one if any are held."""
+    following = chain.upto + 1
+    if not holds.any:
+        return Look((following,))
+    ahead = range(following + 1, min(to, following + MAX_REQUEST) + 1)
+    return Look((chain.kept[-1], following), tuple(ahead))
 
 
 def _window(chain: Chain, i: int, cuts: Cuts) -> Window | None:

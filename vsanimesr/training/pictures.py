@@ -9,15 +9,14 @@ import av
 import av.error
 import cv2
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, Interpolation
+from av.video.reformatter import ColorRange, Interpolation
 
+from vsanimesr.colour import matrix_by_size
 from vsanimesr.errors import TrainingError
 
 type Picture = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
 """(h, w, 3), RGB, 0 to 255."""
 
-HD = 720
-"""Rows from which an untagged video is BT.709, as vs-tools has it (`Matrix.from_res`)."""
 UNSPECIFIED = (0, 2, 3)
 """Matrix coefficients that name no matrix of YUV (H.273, table 4)."""
 
@@ -98,7 +97,7 @@ def _rgb(frame: av.VideoFrame) -> Picture:
         return _array(frame.reformat(format="rgb24"))
     matrix = int(frame.colorspace)
     if matrix in UNSPECIFIED:
-        matrix = int(Colorspace.ITU709 if frame.height >= HD else Colorspace.ITU601)
+        matrix = int(matrix_by_size(frame.width, frame.height))
     converted = frame.reformat(
         format="rgb24",
         src_colorspace=matrix,

@@ -69,6 +69,7 @@ class MessageType(IntEnum):
 REQUEST_GENERAL = 0  # rpGeneral
 MAP_REPLACE = 0  # maReplace
 MAP_APPEND = 1  # maAppend
+TYPE_DIFFERS = 2  # peType
 DATA_UTF8 = 1  # dtUtf8
 
 
@@ -143,6 +144,8 @@ _PROTOTYPES: dict[str, Any] = {
         c_void_p,
     ),
     "freeNode": _call(None, c_void_p),
+    "addNodeRef": _peek(c_void_p, c_void_p),
+    "setCacheOptions": _call(None, c_void_p, c_int, c_int, c_int),
     "getVideoInfo": _call(POINTER(VideoInfo), c_void_p),
     "newVideoFrame": _call(c_void_p, POINTER(VideoFormat), c_int, c_int, c_void_p, c_void_p),
     "freeFrame": _call(None, c_void_p),
@@ -171,7 +174,8 @@ _PROTOTYPES: dict[str, Any] = {
     "mapSetInt": _peek(c_int, c_void_p, c_char_p, c_int64, c_int),
     "mapDeleteKey": _peek(c_int, c_void_p, c_char_p),
     "mapGetFloat": _peek(c_double, c_void_p, c_char_p, c_int, _INT_P),
-    "mapGetData": _peek(c_char_p, c_void_p, c_char_p, c_int, _INT_P),
+    "mapGetData": _peek(c_void_p, c_void_p, c_char_p, c_int, _INT_P),
+    "mapGetDataSize": _peek(c_int, c_void_p, c_char_p, c_int, _INT_P),
     "mapSetData": _peek(c_int, c_void_p, c_char_p, c_char_p, c_int, c_int, c_int),
     "mapGetNode": _call(c_void_p, c_void_p, c_char_p, c_int, _INT_P),
     "mapConsumeNode": _call(c_int, c_void_p, c_char_p, c_void_p, c_int),
@@ -219,6 +223,7 @@ class API:
 
     def __init__(self, address: int) -> None:
         """Bind to the `const VSAPI *` at `address`, as every callback receives it."""
+        self.address = address
         table = _Table.from_address(address)
         for name in _PROTOTYPES:
             setattr(self, name, getattr(table, name))
@@ -243,10 +248,13 @@ def get_float(api: API, vsmap: int, key: bytes, default: float) -> float:
 
 
 def get_data(api: API, vsmap: int, key: bytes, default: str) -> str:
-    """First text under `key` of a VSMap, or `default` when there is none."""
+    """First text under `key` of a VSMap in full, NULs included; `default` when there is none."""
     error = c_int()
     value = api.mapGetData(vsmap, key, 0, ctypes.byref(error))
-    return default if error.value else value.decode("utf-8", "replace")
+    if error.value:
+        return default
+    size = api.mapGetDataSize(vsmap, key, 0, ctypes.byref(error))
+    return ctypes.string_at(value, size).decode("utf-8", "replace")
 
 
 def set_data(api: API, vsmap: int, key: bytes, text: str, append: int = MAP_REPLACE) -> None:

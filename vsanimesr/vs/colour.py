@@ -4,7 +4,7 @@ Matrix, range and chroma location of every source frame come from its own proper
 frame of the same number has the same ones, as far as its format knows them, and says so.
 """
 
-from vsanimesr.colour import ChromaLocation, Colour, Family, Format, Matrix
+from vsanimesr.colour import ChromaLocation, Colour, Family, Format, Matrix, matrix_by_size
 from vsanimesr.errors import OptionError
 from vsanimesr.vs.api import (
     API,
@@ -14,17 +14,18 @@ from vsanimesr.vs.api import (
     SampleType,
     VideoFormat,
     VideoInfo,
-    get_int,
 )
 from vsanimesr.vs.host import say
+from vsanimesr.vs.properties import integer, one_of
 
-RESIZE = b"com.vapoursynth.resize"
 FAMILIES = {
     ColorFamily.GRAY: Family.GRAY,
     ColorFamily.RGB: Family.RGB,
     ColorFamily.YUV: Family.YUV,
 }
-UNSAID = (0, 2, 3)  # RGB (which YUV cannot be), unspecified, reserved (H.273 table 4)
+UNSAID = (None, -1, 2)  # no property, what `resize` takes for none, unspecified (H.273 table 4)
+RANGES = {0: "limited", 1: "full"}
+LOCATIONS = {int(here): here.name.lower().replace("_", " ") for here in ChromaLocation}
 
 
 def format_of(video_format: VideoFormat) -> Format:
@@ -36,13 +37,6 @@ def format_of(video_format: VideoFormat) -> Format:
         video_format.sub_sampling_w,
         video_format.sub_sampling_h,
     )
-
-
-def matrix_by_size(width: int, height: int) -> Matrix:
-    """Matrix of a YUV clip that does not say: the rule of vs-tools' `Matrix.from_res`."""
-    if (width, height) <= (1024, 576):
-        return Matrix.ST170_M if height <= 486 else Matrix.BT470_BG
-    return Matrix.BT709
 
 
 class Colours:
@@ -67,7 +61,8 @@ class Colours:
         self._output_size = output.width, output.height
         self._from = FAMILIES[ColorFamily(info.format.color_family)]
         self._to = FAMILIES[ColorFamily(output.format.color_family)]
-        self._subsampled = bool(output.format.sub_sampling_w or output.format.sub_sampling_h)
+        self._subsampled = _subsampled(output.format)
+        self._has_location = self._subsampled or _subsampled(info.format)
         self._warned = self._from != Family.YUV or matrix >= 0
 
     def source(self, n: int, props: int) -> Colour:
@@ -79,28 +74,32 @@ class Colours:
         rgb = self._from == Family.RGB
         full = self._full
         if full < 0:  # VapourSynth itself answers for _ColorRange, the deprecated name
-            full = get_int(self._api, props, b"_Range", int(rgb))
-        location = get_int(self._api, props, b"_ChromaLocation", 0)
-        chroma = ChromaLocation(location if 0 <= location <= max(ChromaLocation) else 0)
+            said = one_of(self._api, props, n, "_Range", RANGES, ", or set range=")
+            full = rgb if said is None else said
         matrix = Matrix.RGB if rgb else self._source_matrix(n, props)
-        return Colour(matrix, bool(full), chroma)
+        return Colour(matrix, bool(full), self._location(n, props))
+
+    def _location(self, n: int, props: int) -> ChromaLocation:
+        if not self._has_location:
+            return ChromaLocation.LEFT
+        wanted = {-1: "unspecified", **LOCATIONS}  # -1: as `resize` takes it
+        return ChromaLocation(max(0, one_of(self._api, props, n, "_ChromaLocation", wanted) or 0))
 
     def _source_matrix(self, n: int, props: int) -> Matrix:
-        said = self._matrix
-        if said < 0:
-            said = get_int(self._api, props, b"_Matrix", UNSAID[1])
+        said = self._matrix if self._matrix >= 0 else integer(self._api, props, n, "_Matrix")
         if said in UNSAID:
             matrix = matrix_by_size(*self._size)
             self._warn(n, matrix)
             return matrix
-        try:
+        if said and said in Matrix:
             return Matrix(said)
-        except ValueError:
-            raise OptionError(
-                f"frame {n} has _Matrix={said}, wanted one of "
-                f"{', '.join(str(int(m)) for m in Matrix if m)}: convert the clip with "
-                "resize.Bicubic(matrix=…), or set matrix= to read it otherwise"
-            ) from None
+        if self._from == Family.GRAY:  # no chroma: a matrix is needed for what becomes of it only
+            return matrix_by_size(*self._size)
+        raise OptionError(
+            f"frame {n} has _Matrix={said}, wanted one of "
+            f"{', '.join(str(int(m)) for m in Matrix if m)}: convert the clip with "
+            "resize.Bicubic(matrix=…), or set matrix= to read it otherwise"
+        )
 
     def _warn(self, n: int, matrix: Matrix) -> None:
         if self._warned:
@@ -125,32 +124,24 @@ class Colours:
         return source
 
     def mark(self, props: int, colour: Colour) -> None:
-        """Make the properties (VSMap) of an output frame say its colour."""
+        """Make the properties (VSMap) of an output frame say its colour.
+
+        GRAY that stays GRAY keeps its own, or none: it may be a plane of RGB or YUV, to be joined
+        with the others again. Only what an argument says is set.
+        """
         api = self._api
-        api.mapSetInt(props, b"_Matrix", colour.matrix, MAP_REPLACE)
-        api.mapSetInt(props, b"_Range", colour.full, MAP_REPLACE)
+        kept = self._from == self._to == Family.GRAY
+        if not kept or self._matrix >= 0:
+            api.mapSetInt(props, b"_Matrix", colour.matrix, MAP_REPLACE)
+        if not kept or self._full >= 0:
+            api.mapSetInt(props, b"_Range", colour.full, MAP_REPLACE)
+        if kept:
+            return
         if self._subsampled:
             api.mapSetInt(props, b"_ChromaLocation", colour.chroma, MAP_REPLACE)
         else:
             api.mapDeleteKey(props, b"_ChromaLocation")
 
 
-def resize(api: API, core: int, source: int, **arguments: int) -> int:
-    """`resize.Bicubic` of a node. Takes over the reference `source`.
-
-    Raises:
-        OptionError: What `resize` refuses, in its own words.
-    """
-    call = api.createMap()
-    api.mapConsumeNode(call, b"clip", source, MAP_REPLACE)
-    for name, value in arguments.items():
-        api.mapSetInt(call, name.encode(), value, MAP_REPLACE)
-    plugin = api.getPluginByID(RESIZE, core)
-    answer = api.invoke(plugin, b"Bicubic", call)
-    api.freeMap(call)
-    try:
-        if error := api.mapGetError(answer):
-            raise OptionError(f"the conversion is refused: {error.decode(errors='replace')}")
-        return api.mapGetNode(answer, b"clip", 0, None)
-    finally:
-        api.freeMap(answer)
+def _subsampled(video_format: VideoFormat) -> bool:
+    return bool(video_format.sub_sampling_w or video_format.sub_sampling_h)

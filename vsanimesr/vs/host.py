@@ -95,15 +95,27 @@ def _free(instance: int, core: int, vsapi: int) -> None:
         log.exception("Upscale: freeing a filter failed")
 
 
+def shim_of(api: API, core: int) -> ctypes.CDLL:
+    """The shim that VapourSynth has loaded, with the callbacks handed to it."""
+    return _shim(api.getPluginPath(api.getPluginByID(IDENTIFIER, core)).decode())
+
+
 @cache
 def _shim(path: str) -> ctypes.CDLL:
-    """The shim that this process has loaded from `path`, with the callbacks handed to it."""
     shim = ctypes.CDLL(path)
     shim.animesr_bind.argtypes = (GetFrame, Free)
     shim.animesr_bind.restype = None
     shim.animesr_bind(_get_frame, _free)
     shim.animesr_close.argtypes = (c_int,)
     shim.animesr_close.restype = c_int
+    shim.animesr_ahead_new.argtypes = (c_void_p, c_void_p)
+    shim.animesr_ahead_new.restype = c_void_p
+    shim.animesr_ahead_pending.argtypes = (c_void_p, c_int)
+    shim.animesr_ahead_pending.restype = c_int
+    shim.animesr_ahead_ask.argtypes = (c_void_p, c_int)
+    shim.animesr_ahead_ask.restype = c_int
+    shim.animesr_ahead_free.argtypes = (c_void_p,)
+    shim.animesr_ahead_free.restype = None
     atexit.register(_close, shim)
     return shim
 
@@ -124,7 +136,7 @@ def create_node(
     name: str,
     info: VideoInfo,
     target: Filter,
-    source: int,
+    sources: Sequence[int],
     mode: FilterMode,
 ) -> int:
     """Make a VapourSynth node that `target` serves, and give its address.
@@ -135,15 +147,16 @@ def create_node(
         name: For messages and graph views.
         info: Format, size, rate and length of the node's frames.
         target: The filter; it stays alive until the node is freed.
-        source: VSNode it requests frames from, in any pattern.
+        sources: VSNodes whose frames it may request, in any pattern: VapourSynth caches them.
         mode: See `node.py` for the choice.
 
     Raises:
         VsAnimeSRError: VapourSynth refused; `target` is not held then.
     """
-    shim = _shim(api.getPluginPath(api.getPluginByID(IDENTIFIER, core)).decode())
+    shim = shim_of(api, core)
     owned = ctypes.py_object(target)
     instance = c_void_p.from_buffer(owned).value
+    dependencies = [FilterDependency(source, REQUEST_GENERAL) for source in sources]
     ctypes.pythonapi.Py_IncRef(owned)
     node = api.createVideoFilter2(
         name.encode(),
@@ -151,8 +164,8 @@ def create_node(
         ctypes.cast(shim.animesr_get_frame, c_void_p),
         ctypes.cast(shim.animesr_free, c_void_p),
         mode,
-        byref(FilterDependency(source, REQUEST_GENERAL)),
-        1,
+        (FilterDependency * len(dependencies))(*dependencies),
+        len(dependencies),
         instance,
         core,
     )

@@ -17,17 +17,36 @@ import threading
 from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from vsanimesr.engines import Engine
 from vsanimesr.errors import DeviceLostError, OptionError
 from vsanimesr.lru import Lru
-from vsanimesr.recurrence import AHEAD, MAX_REQUEST, Cuts, Holds, Look, Run, Window, plan
-from vsanimesr.vs.api import API, Activation, FrameData, VideoInfo, get_int
+from vsanimesr.recurrence import AHEAD, MAX_REQUEST, Cuts, Holds, Look, Run, Steps, Window, plan
+from vsanimesr.vs.ahead import AT_ONCE
+from vsanimesr.vs.api import API, Activation, FrameData, VideoInfo
 from vsanimesr.vs.colour import Colours
 from vsanimesr.vs.held import Pictures
 from vsanimesr.vs.host import planes
+from vsanimesr.vs.properties import Refused, check_progressive, scene_marks
 
 MIN_SOURCES = 3  # one window
+
+
+class Hints(Protocol):
+    """What asks for source frames ahead: `ahead.Ahead`."""
+
+    def ask(self, frames: Iterable[int]) -> None:
+        """Ask for these, nearest first."""
+        ...
+
+    def forget(self) -> None:
+        """Have what was asked for before asked for again."""
+        ...
+
+    def close(self) -> None:
+        """Ask for nothing more."""
+        ...
 
 
 @dataclass
@@ -37,6 +56,8 @@ class _Request[Source, State]:
     n: int
     alone: bool
     """No other request was pending when it was opened."""
+    serial: bool = False
+    """It is the next one of a consumer that asks for one frame at a time."""
     asked: tuple[int, ...] = ()
     """Source frames of the round under way."""
     sources: dict[int, Source] = field(default_factory=dict)
@@ -61,12 +82,15 @@ class Node[Source, State]:
         cuts: Cuts,
         colours: Colours,
         *,
+        ahead: Hints,
         cache_bytes: int,
         prefetch: int,
         pictures: Pictures | None = None,
     ) -> None:
         """Serve frames of `info` made of `source` (VSNode), whose reference the node takes over.
 
+        `ahead` asks for frames of `source` that are not needed yet, `prefetch` of them when frames
+        are asked for one by one.
         `pictures` tells held frames, whose outputs repeat; None: there are none.
 
         Half of `cache_bytes` keeps recent states, a quarter states before block starts, a quarter
@@ -81,8 +105,8 @@ class Node[Source, State]:
         self._recent = Lru[tuple[int, int], State](max(1, states // 2), self._is_awaited)
         self._anchors = Lru[tuple[int, int], State](max(1, states // 4))
         self._sources = Lru[int, Source](max(MIN_SOURCES, cache_bytes // 4 // engine.source_bytes))
-        self._prefetch = min(prefetch, self._sources.capacity - MIN_SOURCES, MAX_REQUEST)
-        self._interlaced: set[int] = set()
+        self._ahead, self._prefetch = ahead, prefetch
+        self._refused = Refused()
         self._requests: dict[int, _Request[Source, State]] = {}
         self._pending: Counter[int] = Counter()
         self._tickets = itertools.count(1)
@@ -112,8 +136,6 @@ class Node[Source, State]:
                 self._forget()
             raise
         if result is not None or activation == Activation.ERROR:
-            if activation == Activation.ERROR and len(request.asked) > MIN_SOURCES:
-                self._prefetch = 0  # perhaps a frame failed that nobody needs: let a retry pass
             self._close(ticket)
         return result
 
@@ -125,6 +147,7 @@ class Node[Source, State]:
         if self._pictures:
             self._pictures.clear()
         if self._source:
+            self._ahead.close()
             self._engine.close()
             self._api.freeNode(self._source)
             self._source = 0
@@ -164,21 +187,32 @@ class Node[Source, State]:
         return any(n in self._pending and self._run.block_start(n) == block_start for n in shown_by)
 
     def _first_round(self, request: _Request[Source, State]) -> Iterable[int]:
-        """Frame n, and those of its window that are not at hand; ahead, for a serial consumer."""
+        """Frame n, and those of its window that it is known to need and that are not at hand."""
         n, last = request.n, self._run.length - 1
-        sequential, self._newest = n == self._newest + 1, n
-        if (self._run.block_start(n), n) in self._recent:
-            return (n,)
         wanted = {n}
-        for t in {max(n - 1, 0), min(n + 1, last)}:
+        with self._bookkeeping:
+            sequential, self._newest = n == self._newest + 1, n
+            if (self._run.block_start(n), n) not in self._recent and self._cuts.seen(n):
+                if not self._cuts.starts(n):
+                    wanted.add(n - 1)
+                if n < last and not self._cuts.starts(n + 1):
+                    wanted.add(n + 1)
+        for t in wanted - {n}:
             source = self._sources.peek(t)
             if source is not None:  # then its properties have been seen, too
                 request.sources[t] = source
-                continue
-            wanted.add(t)
-            if sequential and request.alone and t == n + 1:
-                wanted.update(range(n + 2, min(n + 1 + self._prefetch, last + 1)))
+                wanted.remove(t)
+        request.serial = sequential and request.alone
+        if not sequential:
+            self._ahead.forget()
+        self._ask_ahead(request, AT_ONCE - 1)
         return wanted
+
+    def _ask_ahead(self, request: _Request[Source, State], most: int) -> None:
+        """Ask for the frames after the window, for a serial consumer."""
+        if request.serial and self._prefetch:
+            after = request.n + 2 + min(self._prefetch, most)
+            self._ahead.ask(range(request.n + 1, min(after, self._run.length)))
 
     def _ask(self, request: _Request[Source, State], frames: Iterable[int], context: int) -> None:
         request.asked = tuple(sorted(frames))  # ascending: kind to decoders
@@ -187,41 +221,71 @@ class Node[Source, State]:
 
     def _serve(self, request: _Request[Source, State], context: int) -> State | None:
         """Get on with a request as far as the frames at hand allow: its state, or a new round."""
-        n, block_start = request.n, self._run.block_start(request.n)
-
-        def state_after(t: int) -> State | None:
-            if request.state and request.state[0] == t:
-                return request.state[1]
-            state = self._recent.get((block_start, t))
-            return self._anchors.get((block_start, t)) if state is None else state
-
         with self._received(request, context):
-            todo = plan(n, self._run, self._cuts, lambda t: state_after(t) is not None, self._holds)
-        if isinstance(todo, Look):
-            request.sources = {}  # up to a whole run is looked at: too much to hold
-            pictures = self._pictures
-            frames = [t for t in todo.frames if not (pictures and pictures.lasting(t))]
-            self._ask(request, frames, context)
-            return None
-        state = None if todo.after is None else state_after(todo.after)
+            todo = self._plan(request)
+        while isinstance(todo, Steps):
+            self._refused.check(todo.since, request.n)
+            if not self._run_steps(request, todo, context):
+                return None
+            assert request.state is not None
+            if request.state[0] == todo.shown:
+                return request.state[1]
+            todo = self._plan(request)
+        request.sources = {}  # up to a whole run is looked at: too much to hold
+        pictures = self._pictures
+        frames = [t for t in todo.frames if not (pictures and pictures.lasting(t))]
+        self._ask(request, frames, context)
+        if todo.ahead:
+            self._ahead.ask(todo.ahead)
+        return None
+
+    def _plan(self, request: _Request[Source, State]) -> Look | Steps:
+        block_start = self._run.block_start(request.n)
+
+        def latest(low: int, high: int) -> int | None:
+            for t in (high, high - 1):  # of a straight render
+                if t >= low and self._state_after(request, t) is not None:
+                    return t
+            stored = [
+                t for store in (self._recent, self._anchors) for b, t in store if b == block_start
+            ]
+            if request.state:
+                stored.append(request.state[0])
+            return max((t for t in stored if low <= t <= high), default=None)
+
+        return plan(request.n, self._run, self._cuts, latest, self._holds)
+
+    def _state_after(self, request: _Request[Source, State], t: int) -> State | None:
+        if request.state and request.state[0] == t:
+            return request.state[1]
+        key = (self._run.block_start(request.n), t)
+        state = self._recent.get(key)
+        return self._anchors.get(key) if state is None else state
+
+    def _run_steps(self, request: _Request[Source, State], todo: Steps, context: int) -> bool:
+        """Run these steps and keep their states; False: frames are missing, which are asked for."""
+        block_start = self._run.block_start(request.n)
+        state = None if todo.after is None else self._state_after(request, todo.after)
+        if todo.after is not None and state is not None:
+            request.state = (todo.after, state)
         for i, window in enumerate(todo.windows):
+            for u in window:
+                self._refused.check(u, u)
             previous, current, following = (self._at_hand(request, u) for u in window)
             if previous is None or current is None or following is None:
-                done = todo.windows[i - 1][1] if i else todo.after
-                request.state = None if done is None or state is None else (done, state)
                 self._ask_for_steps(request, todo.windows[i:], context)
-                return None
-            if bad := self._interlaced.intersection(window):
-                raise interlaced(min(bad))
+                return False
+            if window[1] == todo.shown:  # all that is needed is here: nothing can be in its way
+                self._ask_ahead(request, self._prefetch)
             for _ in range(1 if i else 1 + todo.again):
                 state = self._engine.step(previous, current, following, state)
             assert state is not None
-            t, then = window[1], todo.windows[i + 1][1] if i + 1 < len(todo.windows) else n + 1
+            t = window[1]
+            request.state = (t, state)
             self._recent.put((block_start, t), state)
-            if t < block_start <= then:
+            if t == todo.warm:
                 self._anchors.put((block_start, t), state)
-        assert state is not None  # a plan ends with the state that n shows
-        return state
+        return True
 
     @contextlib.contextmanager
     def _received(self, request: _Request[Source, State], context: int) -> Generator[None]:
@@ -233,17 +297,11 @@ class Node[Source, State]:
         try:
             for t in request.asked:
                 frames[t] = frame = self._api.getFrameFilter(t, self._source, context)
-                props = self._api.getFramePropertiesRO(frame)
-                before = get_int(self._api, props, b"_SceneChangePrev", 0) == 1
-                after = get_int(self._api, props, b"_SceneChangeNext", 0) == 1
-                self._cuts.observe(t, before, after)
-                if get_int(self._api, props, b"_FieldBased", 0) > 0:
-                    self._interlaced.add(t)
+                self._see(t, self._api.getFramePropertiesRO(frame))
                 if (source := self._sources.get(t)) is None:
-                    colour = self._colours.source(t, props)
-                    source = self._engine.upload(planes(self._api, frame), colour)
-                    self._sources.put(t, source)
-                request.sources[t] = source
+                    source = self._upload(t, frame)
+                if source is not None:
+                    request.sources[t] = source
             if self._pictures is None:
                 yield
                 return
@@ -255,6 +313,27 @@ class Node[Source, State]:
                     request.frame = frame
                 else:
                     self._api.freeFrame(frame)
+
+    def _see(self, t: int, props: int) -> None:
+        """Take note of the scene marks in frame t's properties."""
+        if self._cuts.seen(t):
+            return
+        marks = scene_marks(self._api, props, t) if self._cuts.honour else (False, False)
+        with self._bookkeeping:  # they are looked at in `_first_round`, too
+            self._cuts.observe(t, *marks)
+
+    def _upload(self, t: int, frame: int) -> Source | None:
+        """Source frame t on the device; None: it is refused, as will be what needs it."""
+        props = self._api.getFramePropertiesRO(frame)
+        try:
+            check_progressive(self._api, props, t)
+            colour = self._colours.source(t, props)
+        except OptionError as error:
+            self._refused.add(t, error)
+            return None
+        source = self._engine.upload(planes(self._api, frame), colour)
+        self._sources.put(t, source)
+        return source
 
     def _at_hand(self, request: _Request[Source, State], t: int) -> Source | None:
         """The uploaded source frame t, or None."""
@@ -286,11 +365,3 @@ class Node[Source, State]:
             api.freeFrame(frame)
             raise
         return frame
-
-
-def interlaced(n: int) -> OptionError:
-    """The error for an interlaced frame n."""
-    return OptionError(
-        f"frame {n} is interlaced (_FieldBased > 0), wanted progressive frames: deinterlace "
-        "first, or clear the mark with std.SetFieldBased(0)"
-    )

@@ -10,7 +10,8 @@ from vsanimesr import __version__, engines, weights
 from vsanimesr.errors import OptionError, VsAnimeSRError
 from vsanimesr.models import SCALE
 from vsanimesr.options import BACKENDS, Options, defaults
-from vsanimesr.recurrence import Cuts, Run
+from vsanimesr.recurrence import MAX_REQUEST, Cuts, Run
+from vsanimesr.vs.ahead import Ahead, cached
 from vsanimesr.vs.api import (
     API,
     MAP_APPEND,
@@ -27,13 +28,15 @@ from vsanimesr.vs.api import (
     get_int,
     set_data,
 )
-from vsanimesr.vs.colour import Colours, format_of, resize
+from vsanimesr.vs.colour import Colours, format_of
 from vsanimesr.vs.held import Pictures
-from vsanimesr.vs.host import IDENTIFIER, api_at, create_node, say
+from vsanimesr.vs.host import IDENTIFIER, api_at, create_node, say, shim_of
 from vsanimesr.vs.node import Node
+from vsanimesr.vs.resize import resized
 
 log = logging.getLogger("vsanimesr")
 
+FORMAT_IDS = 2**32  # a format's id is an uint32_t
 MAX_SUBSAMPLING = 2  # powers of two: 4:1:0 has a quarter of the columns and of the rows
 GETTERS = {str: get_data, float: get_float, int: get_int}
 MB = 2**20
@@ -77,6 +80,9 @@ def _upscale(api: API, core: int, arguments: int, result: int) -> None:
         name: GETTERS[type(value)](api, arguments, name.encode(), value)
         for name, value in defaults().items()
     }
+    for name, value in given.items():
+        if "\0" in str(value):
+            raise OptionError(f"{name}={value!r} holds a NUL character, wanted none")
     options = Options(**given)
     node = api.mapGetNode(arguments, b"clip", 0, None)
     try:
@@ -89,8 +95,7 @@ def _upscale(api: API, core: int, arguments: int, result: int) -> None:
         raise
     node = _recurrent(api, core, node, info, output, options, tensors)
     if options.scale != SCALE:
-        wanted = {"format": _format_id(api, core, output.format)}
-        node = resize(api, core, node, width=output.width, height=output.height, **wanted)
+        node = resized(api, core, node, output, _format_id(api, core, output.format))
     api.mapConsumeNode(result, b"clip", node, MAP_REPLACE)
 
 
@@ -128,7 +133,9 @@ def _output_info(api: API, core: int, info: VideoInfo, options: Options) -> Vide
     output = VideoInfo.from_buffer_copy(info)
     target = output.format
     if options.format:
-        known = api.getVideoFormatByID(byref(target), options.format, core)
+        known = 0 < options.format < FORMAT_IDS and api.getVideoFormatByID(
+            byref(target), options.format, core
+        )
         if not known or not target.color_family:
             raise OptionError(
                 f"format={options.format}, wanted the id of a video format, such as vs.YUV420P10"
@@ -183,6 +190,7 @@ def _recurrent(
 ) -> int:
     """The network's node over the clip `node`, whose reference is taken over."""
     filter_: Node[Any, Any] | None = None
+    original = 0
     try:
         made = _made_info(api, core, info, output)
         engine = engines.load(
@@ -208,6 +216,9 @@ def _recurrent(
             core_info = CoreInfo()
             api.getCoreInfo(core, byref(core_info))
             prefetch = core_info.num_threads
+        prefetch = min(prefetch, MAX_REQUEST)
+        original = api.addNodeRef(node)
+        node = cached(api, core, node, prefetch)
         filter_ = Node(
             api,
             core,
@@ -217,18 +228,22 @@ def _recurrent(
             Run(length=info.num_frames, block=options.block, warmup=options.warmup),
             Cuts(info.num_frames, honour=bool(options.scenes)),
             Colours(api, core, info, output, options.matrix, options.range),
+            ahead=Ahead(api, core, shim_of(api, core), node),
             cache_bytes=options.cache * MB,
             prefetch=prefetch,
             pictures=Pictures(options.dedup, info.format) if options.dedup >= 0 else None,
         )
         mode = filter_mode(engine)
-        return create_node(api, core, "Upscale", filter_.info, filter_, node, mode)
+        return create_node(api, core, "Upscale", filter_.info, filter_, (node, original), mode)
     except BaseException:
         if filter_:
             filter_.release()
         else:
             api.freeNode(node)
         raise
+    finally:
+        if original:  # the node holds one of its own
+            api.freeNode(original)
 
 
 def filter_mode(engine: engines.Engine[Any, Any]) -> FilterMode:
