@@ -1,5 +1,6 @@
 """The torch engine alone, and the released system's render through the whole filter."""
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -9,12 +10,14 @@ import torch
 import vapoursynth as vs
 
 from vsanimesr import engines, options
-from vsanimesr.colour import FULL_RGB
+from vsanimesr.colour import FULL_RGB, ChromaLocation, Colour, Family, Format, Matrix
 from vsanimesr.engines import choice
 from vsanimesr.engines.backends import BACKENDS, Backend
 from vsanimesr.engines.choice import pick_backend
-from vsanimesr.engines.torch.engine import TorchEngine, pick_device, pick_precision
-from vsanimesr.errors import EngineError
+from vsanimesr.engines.torch import engine as torch_engine
+from vsanimesr.engines.torch.device import pick_device, pick_precision
+from vsanimesr.engines.torch.engine import TorchEngine
+from vsanimesr.errors import DeviceLostError, EngineError
 
 GOLDEN = Path(__file__).parent / "data" / "bunny_64x48.npz"
 
@@ -159,6 +162,97 @@ def test_devices(monkeypatch):
     assert pick_device("auto") == pick_device("cuda") == torch.device("cuda", 0)
     with pytest.raises(EngineError, match="device=cuda:1, but there are 1 CUDA devices"):
         pick_device("cuda:1")
+
+
+@pytest.mark.parametrize("kind", ["mps", "xpu"])
+def test_other_devices_are_taken_when_named(monkeypatch, kind):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.xpu, "is_available", lambda: True)
+    monkeypatch.setattr(torch.xpu, "device_count", lambda: 2)
+    device = pick_device(kind)
+    assert device == torch.device(kind, 0)
+    assert pick_device("auto").type != kind
+    assert pick_precision("auto", device, half=True) == "fp32"
+    assert pick_precision("fp16", device, half=False) == "fp16"
+    with pytest.raises(
+        EngineError, match=f"tf32 is a mode of NVIDIA GPUs, and the device is {kind}"
+    ):
+        pick_precision("tf32", device, half=False)
+    assert pick_device("xpu:1") == torch.device("xpu", 1)
+    with pytest.raises(EngineError, match="device=xpu:2, but there are 2 xpu devices, from xpu:0"):
+        pick_device("xpu:2")
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("mps", "device=mps, but Metal cannot be used here: it wants macOS on Apple silicon"),
+        ("xpu", r"device=xpu, but an Intel GPU cannot be used here: it wants torch's build .*xpu"),
+        ("mps:0", "device=mps:0, wanted auto, cpu, cuda, cuda:N, mps, xpu or xpu:N"),
+        ("webgpu", "device=webgpu, but backend=torch has none: use backend=onnx"),
+    ],
+)
+def test_other_devices_that_are_not_there(monkeypatch, name, match):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.xpu, "is_available", lambda: False)
+    with pytest.raises(EngineError, match=match):
+        pick_device(name)
+
+
+def elsewhere(monkeypatch, device):
+    """Engines on another device than is asked for."""
+    monkeypatch.setattr(torch_engine, "pick_device", lambda _: torch.device(device))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+def test_on_another_device_everything_is_there(monkeypatch, fixed_weights, precision):
+    """On `meta`, which has shapes and no numbers: a tensor left with the CPU would be refused."""
+    elsewhere(monkeypatch, "meta")
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
+    of = Format(Family.YUV, 10, sub_w=1, sub_h=1)
+    given = engines.Setup(width=18, height=10, source=of, target=of, precision=precision)
+    engine = TorchEngine(fixed_weights, given)
+    assert engine.overlaps is False
+    planes = [np.zeros(shape, np.uint16) for shape in of.shapes(10, 18)]
+    colour = Colour(Matrix.BT709, full=False, chroma=ChromaLocation.LEFT)
+    source = engine.upload(planes, colour)
+    state = engine.step(source, source, source, engine.step(source, source, source, None))
+    assert {x.device.type for x in (source, state.image, state.hidden)} == {"meta"}
+    assert state.image.shape == (1, 48, 12, 20)
+    planes = [np.zeros(shape, np.uint16) for shape in of.shapes(40, 72)]
+    with pytest.raises(NotImplementedError, match="meta"):  # only its numbers cannot come back
+        engine.write(state, planes, colour)
+
+
+def test_codes_of_16_bits_cross_in_32_where_they_must(monkeypatch, fixed_weights):
+    of = Format(Family.GRAY, 16)
+    given = engines.Setup(width=16, height=8, source=of, target=of, device="cpu", precision="fp32")
+    colour = Colour(Matrix.BT709, full=True, chroma=ChromaLocation.LEFT)
+    plane = np.random.default_rng(0).integers(0, 65536, (8, 16), np.uint16)
+    made = []
+    for wide in (False, True):
+        monkeypatch.setattr(torch_engine, "wide", lambda _, wide=wide: wide)
+        engine = TorchEngine(fixed_weights, given)
+        assert engine._write._dtype == (torch.int32 if wide else torch.uint16)
+        source = engine.upload([plane], colour)
+        made.append(np.empty((32, 64), np.uint16))
+        engine.write(engine.step(source, source, source, None), made[-1:], colour)
+    assert made[0].max() > 40000
+    np.testing.assert_array_equal(*made)
+
+
+def test_a_gpu_that_is_lost_says_why_it_does_not_come_back(make, monkeypatch):
+    engine = make()
+    source = engine.upload(list(np.zeros((3, 12, 16), np.float32)), FULL_RGB)
+
+    def fail(*_):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(engine, "_step", fail)
+    with pytest.raises(
+        DeviceLostError, match=r"lost .*illegal.*: CUDA gives it back to no process"
+    ):
+        engine.step(source, source, source, None)
 
 
 def test_auto_takes_the_fastest_of_those_installed(monkeypatch):

@@ -66,14 +66,21 @@ class Reader:
 class Writer:
     """The network's images to planes of output frames."""
 
-    def __init__(self, target: Format, device: torch.device, *, dither: bool = False) -> None:
-        """For planes of format `target` on `device`; `dither`: ordered, where it has integers."""
+    def __init__(
+        self, target: Format, device: torch.device, *, dither: bool = False, wide: bool = False
+    ) -> None:
+        """For planes of format `target` on `device`.
+
+        `dither`: ordered, where it has integers; `wide`: int32 instead of uint16.
+        """
         self._target = target
         self._pattern = None
         if target.floating:
             self._dtype = torch.float16 if target.bits == 16 else torch.float32
         else:
             self._dtype = torch.uint8 if target.bits == 8 else torch.uint16
+            if wide and target.bits > 8:
+                self._dtype = torch.int32
             if dither:
                 self._pattern = torch.from_numpy(dither_pattern()).to(device, torch.float32)
 

@@ -1,4 +1,4 @@
-"""The network on PyTorch: any CPU, or an NVIDIA GPU through CUDA.
+"""The network on PyTorch: any CPU, an NVIDIA GPU through CUDA, others as `device.py` says.
 
 Letters: h, w rows and columns of a source frame; H, W the same after padding to multiples of 4.
 """
@@ -9,15 +9,23 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import psutil
 import torch
 import torch.nn.functional as F
 
 from vsanimesr.colour import Colour
+from vsanimesr.engines.lost import reporting_loss
+from vsanimesr.engines.memory import advising
 from vsanimesr.engines.protocol import Plane, Setup
 from vsanimesr.engines.torch.colour import Reader, Writer
 from vsanimesr.engines.torch.cpu import FusedStep, fits
 from vsanimesr.engines.torch.cuda_graph import GraphedStep
+from vsanimesr.engines.torch.device import (
+    device_name,
+    pick_device,
+    pick_precision,
+    total_memory,
+    wide,
+)
 from vsanimesr.engines.torch.strips import Step, in_strips
 from vsanimesr.engines.torch.transfer import CudaTransfer, HostTransfer, Ready
 from vsanimesr.errors import EngineError
@@ -93,17 +101,24 @@ class TorchEngine:
             working=(FUSED_CHANNELS if fused else CHANNELS) * dtype.itemsize,
             state=self.state_bytes // (rows * columns),
             kept=cache + IN_FLIGHT * self.state_bytes,
-            memory=memory or _total_memory(self._device),
+            memory=memory or total_memory(self._device),
         )
         self._strips = self.budget.resolve(strips)
-        self.description = f"torch {torch.__version__}, {_device_name(self._device)}, {precision}"
+        self._advice = self._out_of_memory()
+        self.description = f"torch {torch.__version__}, {device_name(self._device)}, {precision}"
         on_gpu = self._device.type == "cuda"
         tf32 = precision == "tf32"
-        self._transfer = CudaTransfer(self._device, tf32=tf32) if on_gpu else HostTransfer()
+        self._transfer = (
+            CudaTransfer(self._device, tf32=tf32)
+            if on_gpu
+            else HostTransfer(wide=wide(self._device))
+        )
         self.overlaps = self._transfer.overlaps
         with self._running():
             self._read = Reader(setup.source, self._device, self._dtype)
-            self._write = Writer(setup.target, self._device, dither=setup.dither)
+            self._write = Writer(
+                setup.target, self._device, dither=setup.dither, wide=wide(self._device)
+            )
             network = Network.from_weights(weights).eval().requires_grad_(False)
             if on_gpu:
                 network.widen()
@@ -183,81 +198,22 @@ class TorchEngine:
 
     @contextlib.contextmanager
     def _running(self) -> Generator[None]:
-        """Inference; running out of memory becomes an error that says what would help."""
-        try:
-            with torch.inference_mode():
+        """Inference; what memory or device fail in becomes an error that says what would help."""
+        with reporting_loss(), advising(self._advice), torch.inference_mode():
+            try:
                 yield
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            raise EngineError(self._out_of_memory()) from error
-        except RuntimeError as error:
-            if "allocate memory" not in str(error):
+            except torch.OutOfMemoryError:
+                if self._device.type == "cuda":
+                    torch.cuda.empty_cache()
                 raise
-            raise EngineError(self._out_of_memory()) from error
 
     def _out_of_memory(self) -> str:
         what = f"out of memory on {self._device} at {self._setup.width}x{self._setup.height}"
         cures = f"{self.budget.advice(self._strips)}, lower cache="
         cures += ", close other programs that use the device"
-        if self._device.type == "cuda":
-            what += f" ({_total_memory(self._device) / 2**20:.0f} MB in all)"
+        if self._device.type != "cpu":
+            what += f" ({total_memory(self._device) / 2**20:.0f} MB in all)"
             if self._dtype == torch.float32:
                 cures += ", use precision='fp16'"
             cures += ", use device='cpu'"
         return f"{what}; {cures}, or upscale a smaller clip"
-
-
-def pick_device(name: str) -> torch.device:
-    """The device called `name`: `auto`, `cpu`, `cuda` or `cuda:N`.
-
-    Raises:
-        EngineError: No such device.
-    """
-    if name == "auto":
-        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
-    kind, _, index = name.partition(":")
-    if name == "cpu":
-        return torch.device("cpu")
-    if kind != "cuda" or (index and not index.isdecimal()) or name.endswith(":"):
-        raise EngineError(f"device={name}, wanted auto, cpu, cuda or cuda:N")
-    if not torch.cuda.is_available():
-        raise EngineError(f"device={name}, but CUDA cannot be used here: see `vsanimesr doctor`")
-    if int(index or 0) >= torch.cuda.device_count():
-        raise EngineError(
-            f"device={name}, but there are {torch.cuda.device_count()} CUDA devices, from cuda:0"
-        )
-    return torch.device("cuda", int(index or 0))
-
-
-def pick_precision(name: str, device: torch.device, half: bool) -> str:
-    """The fastest precision that keeps 50 dB to fp32 on the device, unless one is named.
-
-    Measured in docs/architecture.md: fp16 keeps 60 dB and more on real clips, bf16 convolutions
-    with image and state in 32 bits 52 and more. GPUs have run fp16 on tensor cores since compute
-    capability 7.0. CPUs gain from bf16 only where they multiply it directly; fp16 is slow on them.
-    """
-    if device.type == "cuda":
-        if name != "auto":
-            return name
-        fast = torch.cuda.get_device_capability(device) >= (7, 0)
-        return "fp16" if half or fast else "fp32"
-    if name == "auto":
-        capabilities = torch.cpu.get_capabilities()
-        fast = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
-        return "bf16" if fast and torch.backends.mkldnn.is_available() else "fp32"
-    if name == "tf32":
-        raise EngineError(
-            "precision=tf32 is a mode of NVIDIA GPUs, and the device is cpu: use fp32"
-        )
-    return name
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
-def _total_memory(device: torch.device) -> int:
-    """Bytes that the device has, used or not."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory
-    return psutil.virtual_memory().total

@@ -21,18 +21,23 @@ type Ready = torch.cuda.Event | None
 
 
 class HostTransfer:
-    """The device is the CPU: nothing runs on after a call."""
+    """Copies that wait: the device is the CPU, or one whose streams are not used."""
 
     overlaps = False
 
+    def __init__(self, *, wide: bool = False) -> None:
+        """`wide`: see `device.wide`."""
+        self._wide = wide
+
     def upload(self, planes: Sequence[Plane]) -> list[Tensor]:
-        """Copies of planes (rows, columns), in their own types."""
-        return [torch.from_numpy(np.array(plane)) for plane in planes]
+        """Copies of planes (rows, columns), in their own types, or wider."""
+        widened = {np.dtype(np.uint16): np.dtype(np.int32)} if self._wide else {}
+        return [torch.from_numpy(np.array(x, widened.get(x.dtype, x.dtype))) for x in planes]
 
     def download(self, tensors: Sequence[Tensor], planes: Sequence[Plane]) -> None:
-        """Copy tensors (rows, columns) into planes of the same types."""
+        """Copy tensors (rows, columns) into planes of the same types, or narrower."""
         for tensor, plane in zip(tensors, planes, strict=True):
-            np.copyto(plane, tensor.numpy())
+            np.copyto(plane, tensor.cpu().numpy(), casting="unsafe" if self._wide else "same_kind")
 
     def uploading(self) -> AbstractContextManager[None]:
         """Around what is done to a source frame."""
