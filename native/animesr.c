@@ -2,7 +2,7 @@
  *
  * VapourSynth registers a namespace only from a shared library. This one registers the plugin's
  * functions and, when one is called, asks the process for its CPython, imports
- * `vsanimesr.vs.plugin` and calls `create` there. Nothing is linked against Python: vspipe and
+ * `vsanimesr.vs.entry` and calls `create` there. Nothing is linked against Python: vspipe and
  * other hosts load libpython themselves, with its symbols visible to all (VSScript does, so that
  * Python's own extension modules resolve), and a Python host brings it along.
  *
@@ -34,7 +34,7 @@ static void pause_ms(void) { nanosleep(&(struct timespec){.tv_nsec = 1000000}, N
 #error "compile with ANIMESR_VERSION and ANIMESR_VERSION_NUMBER defined, as hatch_build.py does"
 #endif
 
-#define MODULE "vsanimesr.vs.plugin"
+#define MODULE "vsanimesr.vs.entry"
 
 /* ---- CPython, found in the process; stable ABI only ---- */
 
@@ -47,6 +47,11 @@ static struct {
     PyObject *(*import_module)(const char *);
     PyObject *(*call_method)(PyObject *, const char *, const char *, ...);
     PyObject *(*raised)(void);
+    int (*matches)(PyObject *, PyObject *);
+    PyObject **exception;
+    PyObject *(*frame)(void);
+    unsigned long (*thread)(void);
+    int (*raise_in)(unsigned long, PyObject *);
     void (*clear)(void);
     PyObject *(*type)(PyObject *);
     PyObject *(*attribute)(PyObject *, const char *);
@@ -87,6 +92,11 @@ static int find_python(void) {
         {&py.import_module, "PyImport_ImportModule"},
         {&py.call_method, "PyObject_CallMethod"},
         {&py.raised, "PyErr_GetRaisedException"}, /* since 3.12, the oldest supported */
+        {&py.matches, "PyErr_GivenExceptionMatches"},
+        {&py.exception, "PyExc_Exception"},
+        {&py.frame, "PyEval_GetFrame"},
+        {&py.thread, "PyThread_get_thread_ident"},
+        {&py.raise_in, "PyThreadState_SetAsyncExc"},
         {&py.clear, "PyErr_Clear"},
         {&py.type, "PyObject_Type"},
         {&py.attribute, "PyObject_GetAttrString"},
@@ -242,9 +252,29 @@ static const char *text_of(PyObject *str) {
     return text ? text : "?";
 }
 
-/* The exception under way, as the function's error. */
-static void report_exception(const char *function, VSMap *out, const VSAPI *vsapi) {
-    PyObject *error = py.raised(), *type = error ? py.type(error) : NULL;
+/* What Python shall raise at the end of a call that ended with this exception; NULL if that is an
+ * error like any other.
+ *
+ * VapourSynth would make an error of KeyboardInterrupt and SystemExit, too, which scripts take for
+ * one of the filter. So such a call seems to succeed, with the clip that it was given, and before
+ * that can be used the thread gets the exception. It needs a Python frame to be raised in. */
+static PyObject *raised_later(PyObject *module, PyObject *error, const VSMap *in, VSMap *out,
+                              const VSAPI *vsapi) {
+    if (!error || py.matches(error, *py.exception) || !py.frame())
+        return NULL;
+    int missing = 0;
+    VSNode *clip = vsapi->mapGetNode(in, "clip", 0, &missing);
+    if (!missing)
+        vsapi->mapConsumeNode(out, "clip", clip, maReplace);
+    PyObject *kind = module ? py.call_method(module, "again", "O", error) : NULL;
+    if (!kind)
+        py.clear();
+    return kind ? kind : py.type(error);
+}
+
+/* The exception as the function's error. */
+static void report(PyObject *error, const char *function, VSMap *out, const VSAPI *vsapi) {
+    PyObject *type = error ? py.type(error) : NULL;
     PyObject *type_name = type ? py.attribute(type, "__name__") : NULL;
     const char *kind = text_of(type_name);
     PyObject *error_text = error ? py.str(error) : NULL;
@@ -255,7 +285,7 @@ static void report_exception(const char *function, VSMap *out, const VSAPI *vsap
              "Install it there, or run `vsanimesr doctor`",
              function, kind, what);
     vsapi->mapSetError(out, message);
-    PyObject *all[] = {error_text, type_name, type, error};
+    PyObject *all[] = {error_text, type_name, type};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i])
             py.decref(all[i]);
@@ -284,12 +314,18 @@ static void VS_CC call(const VSMap *in, VSMap *out, void *name, VSCore *core, co
                                 (unsigned long long)(size_t)out, (unsigned long long)(size_t)core,
                                 (unsigned long long)(size_t)vsapi)
                : NULL;
-    if (!done)
-        report_exception(function, out, vsapi);
-    else
-        py.decref(done);
-    if (module)
-        py.decref(module);
+    PyObject *error = done ? NULL : py.raised();
+    PyObject *later = done ? NULL : raised_later(module, error, in, out, vsapi);
+    if (!done && !later)
+        report(error, function, out, vsapi);
+    PyObject *all[] = {done, error, module};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i])
+            py.decref(all[i]);
+    if (later) { /* the last thing: no Python code of ours may run from here on */
+        py.raise_in(py.thread(), later);
+        py.decref(later);
+    }
     py.release(state);
     leave();
 }

@@ -14,19 +14,8 @@ PACKAGE = ROOT / "vsanimesr"
 
 # Each may import from those above it only.
 LAYERS = [
-    {
-        "errors",
-        "models",
-        "lru",
-        "pth",
-        "pickled",
-        "wheel",
-        "recurrence",
-        "colour",
-        "resample",
-        "strips",
-    }
-    | {"bench_choices"},
+    {"errors", "interrupts", "models", "lru", "pth", "pickled", "wheel", "recurrence", "colour"}
+    | {"resample", "strips", "bench_choices"},
     {"options", "network", "weights"},
     {"engines"},
     {"vs"},

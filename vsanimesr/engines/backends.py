@@ -8,6 +8,7 @@ from typing import Any
 
 from vsanimesr.engines.protocol import Engine
 from vsanimesr.errors import EngineError
+from vsanimesr.interrupts import held
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def engine_class(name: str) -> Callable[..., Engine[Any, Any]]:
     backend = BACKENDS[name]
     module, engine = backend.engine
     try:
-        return getattr(importlib.import_module(module), engine)
+        with held():
+            return getattr(importlib.import_module(module), engine)
     except ModuleNotFoundError as error:
         if error.name not in backend.packages:
             raise
