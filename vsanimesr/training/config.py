@@ -10,10 +10,13 @@ import msgspec
 from msgspec import inspect
 from msgspec.inspect import Type
 
-from vsanimesr.errors import TrainingError
+from vsanimesr.errors import LINE, TrainingError, brief
 
 EXTENDS = "extends"
 """Key at the top of a recipe: another recipe, relative to this one, whose keys it takes over."""
+
+MAX_BYTES = 2**20
+"""Of a recipe's file; the longest here has 3 kB."""
 
 type Table = dict[str, Any]
 
@@ -29,7 +32,8 @@ class ConfigError(TrainingError):
             path: Of the key, such as `train.optimizer.lr`; empty for the file as a whole.
             problem: What was given and what is wanted.
         """
-        super().__init__(f"{source}: {path}: {problem}" if path else f"{source}: {problem}")
+        said = f"{source}: {path}: {problem}" if path else f"{source}: {problem}"
+        super().__init__(brief(said, LINE))
         self.source, self.path, self.problem = source, path, problem
 
 
@@ -98,11 +102,13 @@ def _files(path: Path, children: tuple[Path, ...]) -> list[tuple[str, Table]]:
     if path in children:
         raise ConfigError(str(children[-1]), EXTENDS, f"{path} extends itself in the end")
     try:
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise ConfigError(str(path), "", f"{size:,} bytes, wanted at most {MAX_BYTES:,}")
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         by = f", which {children[-1]} extends" if children else ""
         raise ConfigError(str(path), "", f"cannot be read{by} ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, too deep, a number too long
         raise ConfigError(str(path), "", f"no TOML: {error}") from error
     parent = table.pop(EXTENDS, None)
     if parent is None:
@@ -120,7 +126,7 @@ def _override(text: str) -> tuple[str, Table]:
         raise ConfigError(source, "", "wanted key=value, such as train.iterations=20")
     try:
         table: Any = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         table = value.strip()
     for key in reversed(keys):
         table = {key: table}

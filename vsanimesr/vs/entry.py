@@ -13,8 +13,7 @@ def create(function: str, arguments: int, result: int, core: int, vsapi: int) ->
 def again(error: BaseException) -> type[BaseException]:
     """A class that, when called, gives this very exception: Python's C API raises classes only."""
 
-    class Again(BaseException):
-        def __new__(cls) -> BaseException:
-            return error
+    def give(_: type) -> BaseException:
+        return error
 
-    return Again
+    return type("Again", (BaseException,), {"__new__": give})

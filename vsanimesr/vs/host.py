@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vsanimesr.errors import VsAnimeSRError
+from vsanimesr.errors import LINE, VsAnimeSRError, brief
 from vsanimesr.vs.api import (
     API,
     REQUEST_GENERAL,
@@ -79,7 +79,7 @@ def _get_frame(
         log.exception("Upscale failed at frame %d", n)
         message = f"Upscale: frame {n}: {type(error).__name__}: {error}"
     if activation != Activation.ERROR:
-        api.setFilterError(message.encode(), context)
+        api.setFilterError(brief(message, LINE).encode(), context)
     return None
 
 

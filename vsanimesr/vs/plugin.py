@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from vsanimesr import __version__, engines, weights
-from vsanimesr.errors import OptionError, VsAnimeSRError
+from vsanimesr.errors import LINE, OptionError, VsAnimeSRError, brief
 from vsanimesr.models import SCALE
 from vsanimesr.options import BACKENDS, Options, defaults
 from vsanimesr.recurrence import MAX_REQUEST, Cuts, Run
@@ -56,10 +56,11 @@ def create(function: str, arguments: int, result: int, core: int, vsapi: int) ->
     try:
         {"Upscale": _upscale, "Version": _version}[function](api, core, arguments, result)
     except VsAnimeSRError as error:
-        api.mapSetError(result, f"{function}: {error}".encode())
+        api.mapSetError(result, brief(f"{function}: {error}", LINE).encode())
     except Exception as error:  # it must not cross into C; its trace is logged
         log.exception("%s failed", function)
-        api.mapSetError(result, f"{function}: {type(error).__name__}: {error}".encode())
+        said = f"{function}: {type(error).__name__}: {error}"
+        api.mapSetError(result, brief(said, LINE).encode())
 
 
 def _version(api: API, core: int, arguments: int, result: int) -> None:
