@@ -11,7 +11,7 @@ import vapoursynth as vs
 
 from vsanimesr import engines, options
 from vsanimesr.colour import FULL_RGB, ChromaLocation, Colour, Family, Format, Matrix
-from vsanimesr.engines import choice
+from vsanimesr.engines import backends, choice
 from vsanimesr.engines.backends import BACKENDS, Backend
 from vsanimesr.engines.choice import pick_backend
 from vsanimesr.engines.torch import engine as torch_engine
@@ -298,3 +298,16 @@ def test_the_options_name_the_backends():
 def test_the_engine_says_what_it_is(make):
     assert make().description == f"torch {torch.__version__}, cpu, fp32"
     assert isinstance(make(), TorchEngine)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("no\nhome"), OSError("libx.so"), ImportError("DLL")]
+)
+def test_a_runtime_that_cannot_be_loaded(error, monkeypatch):
+    def fail(name):
+        raise error
+
+    monkeypatch.setattr(backends.importlib, "import_module", fail)
+    wanted = rf"backend=openvino, but openvino cannot be loaded \({type(error).__name__}: .*doctor"
+    with pytest.raises(EngineError, match=wanted):
+        backends.engine_class("openvino")

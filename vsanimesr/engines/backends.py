@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vsanimesr.engines.protocol import Engine
-from vsanimesr.errors import EngineError
+from vsanimesr.errors import EngineError, brief
 from vsanimesr.interrupts import held
 
 
@@ -56,7 +56,7 @@ def engine_class(name: str) -> Callable[..., Engine[Any, Any]]:
     """The class of a backend's engines.
 
     Raises:
-        EngineError: Its packages are missing.
+        EngineError: Its packages are missing, or the runtime cannot be loaded.
     """
     backend = BACKENDS[name]
     module, engine = backend.engine
@@ -68,4 +68,9 @@ def engine_class(name: str) -> Callable[..., Engine[Any, Any]]:
             raise
         raise EngineError(
             f"backend={name}, but {error.name} is not installed: {install(name)}"
+        ) from error
+    except Exception as error:  # a library it needs does not load, a home cannot be found
+        raise EngineError(
+            f"backend={name}, but {backend.packages[0]} cannot be loaded "
+            f"({type(error).__name__}: {brief(error, 300)}); `vsanimesr doctor` says more"
         ) from error

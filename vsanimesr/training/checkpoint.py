@@ -50,7 +50,9 @@ NAMES = {
 """Types of storage that a checkpoint may have."""
 KEYS = ("text", "int")  # Adam numbers its parameters
 MAX_STEPS = 150_000
-"""Of its pickle: 40 for each tensor, 650 for the generators of each process."""
+"""Of its pickle: 15,000 with discriminators, and 650 for the generators of each process."""
+MAX_BYTES = 2**30
+"""Of a file; one with discriminators has 118 MB."""
 
 log = logging.getLogger("vsanimesr")
 
@@ -110,6 +112,7 @@ def load(path: Path) -> State:
         TrainingError: Missing or damaged.
     """
     try:
+        _check_size(path)
         with pth.opened(path) as (archive, _, content):
             pickled.look(content, NAMES, KEYS, MAX_STEPS)
             # Copied, for torch reads a zip that contradicts itself in another way than zipfile
@@ -167,6 +170,7 @@ def weights(
     elif path.suffix == ".safetensors":
         try:
             check(header(path))
+            _check_size(path)
             return safetensors.torch.load(path.read_bytes())
         except WeightsError as error:
             raise TrainingError(f"{path}: {error}") from error
@@ -184,6 +188,13 @@ def weights(
     except WeightsError as error:
         raise TrainingError(f"{path}: {error}") from error
     return tensors
+
+
+def _check_size(path: Path) -> None:
+    if (size := path.stat().st_size) > MAX_BYTES:
+        raise WeightsError(
+            f"{size:,} bytes, wanted at most {MAX_BYTES:,}: no network of this trainer is so large"
+        )
 
 
 def random_state(device: torch.device) -> State:
