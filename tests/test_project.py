@@ -20,6 +20,7 @@ LAYERS = [
     {"engines"},
     {"vs"},
     {"encode", "training"},
+    {"compare"},
     {"doctor", "bench"},
     {"cli"},
     {"__main__"},
@@ -72,7 +73,7 @@ def test_imports_go_downward_only():
 def test_only_two_folders_know_vapoursynth():
     for path in sorted(PACKAGE.rglob("*.py")):
         part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        if part not in ("vs", "encode", "doctor", "cli"):
+        if part not in ("vs", "encode", "compare", "doctor", "cli"):
             assert "vapoursynth" not in sys.stdlib_module_names
             assert not re.search(r"^\s*(import|from) vapoursynth", path.read_text(), re.M), path
 

@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     _add_upscale(add("upscale", help="enlarge a video file"))
+    _add_compare(add("compare", help="show ways to enlarge a clip side by side, on one page"))
     _add_weights(add("weights", help="fetch, list or find the network's weights"))
     _add_export(add("export", help="write the network as an ONNX file"))
     _add_bench(add("bench", help="measure how fast this machine upscales"))
@@ -197,6 +198,21 @@ class _Bar(contextlib.AbstractContextManager["_Bar"]):
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    from vsanimesr.compare.command import add_arguments
+
+    add_arguments(parser)
+    parser.set_defaults(run=_compare)
+
+
+def _compare(chosen: argparse.Namespace) -> int:
+    from vsanimesr.compare.command import run
+
+    with _terminable(), _Bar() as bar:
+        print(run(chosen, bar.say, bar.move))
+    return 0
 
 
 def _add_weights(parser: argparse.ArgumentParser) -> None:

@@ -49,5 +49,9 @@ class EncodeError(VsAnimeSRError, RuntimeError):
     """A video file that could not be read, encoded or written."""
 
 
+class CompareError(VsAnimeSRError, RuntimeError):
+    """A comparison whose clips, columns or frames cannot be had."""
+
+
 class TrainingError(VsAnimeSRError, RuntimeError):
     """A recipe, a dataset or a run of the trainer that cannot go on."""

@@ -1,0 +1,1 @@
+"""Compares ways to enlarge a clip: pictures to switch between, strips over time, measures."""
