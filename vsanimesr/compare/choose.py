@@ -71,28 +71,26 @@ def choose(looks: Sequence[Look], named: Sequence[int], count: int, seed: int) -
     chosen = dict.fromkeys(named, "named")
     draw = random.Random(seed)
     wanted = min(max(count, len(chosen)), len(looks))
-    gap = max(1, len(looks) // (4 * max(count, 1)))
+    gap = max(1, len(looks) // (2 * max(count, 1)))
     pools = _pools(looks, count, draw)
-    everything = list(range(len(looks)))
-    draw.shuffle(everything)
     turn = 0
     while len(chosen) < wanted:
         kind = KINDS[turn % len(KINDS)]
         turn += 1
-        n = _apart(pools[kind], chosen, 1 if kind == "scene start" else gap)
-        if n is None:
-            kind, n = "random", _apart(everything, chosen, gap)
-        if n is None:
-            n = next(n for n in everything if n not in chosen)
-        chosen[n] = kind
+        tries = [(kind, 1)] if kind == "scene start" else [(kind, gap), (kind, max(1, gap // 4))]
+        for kind, distance in (*tries, ("random", gap), ("random", 1)):
+            n = _apart(pools[kind], chosen, distance)
+            if n is not None:
+                chosen[n] = kind
+                break
     return [Choice(frame=n, why=chosen[n]) for n in sorted(chosen)]
 
 
 def _pools(looks: Sequence[Look], count: int, draw: random.Random) -> dict[str, list[int]]:
-    """Frames of each kind, shuffled."""
+    """Frames of each kind and of none, shuffled."""
     floor = BLANK * statistics.median(look.detail for look in looks)
     shown = [n for n, look in enumerate(looks) if look.detail > floor] or list(range(len(looks)))
-    size = max(len(shown) // SHARE, 2 * count // len(KINDS), 1)
+    size = max(len(shown) // SHARE, count)
     pools = {
         "dark": sorted(shown, key=lambda n: looks[n].luma)[:size],
         "bright": sorted(shown, key=lambda n: -looks[n].luma)[:size],
@@ -101,6 +99,7 @@ def _pools(looks: Sequence[Look], count: int, draw: random.Random) -> dict[str, 
         ],
         "detailed": sorted(shown, key=lambda n: -looks[n].detail)[:size],
         "scene start": [n for n in shown if looks[n].starts],
+        "random": list(range(len(looks))),
     }
     for pool in pools.values():
         draw.shuffle(pool)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vsanimesr.compare.look import SCRIPTS, Source, rgb, run_script
 from vsanimesr.compare.wish import SCALERS
+from vsanimesr.encode.names import shown
 from vsanimesr.errors import CompareError
 from vsanimesr.models import RELEASES, SCALE
 
@@ -91,8 +92,8 @@ def _clip(what: str, source: Source, options: Mapping[str, str | float]) -> vs.V
         clip = run_script(Path(script), number, source.path)
         if len(clip) != len(source.clip):
             raise CompareError(
-                f"compare: {what} gives {len(clip)} frames, {source.name} has {len(source.clip)}; "
-                "wanted: as many, in the same order"
+                f"compare: {shown(Path(what))} gives {len(clip)} frames, {source.name} has "
+                f"{len(source.clip)}; wanted: as many, in the same order"
             )
         return clip
     if what in RELEASES or Path(what).suffix.lower() in WEIGHTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 from typing import TYPE_CHECKING
@@ -57,6 +58,12 @@ def compare(
         CompareError: Something of it cannot be had; no page is written then.
     """
     report, progress = report or _silent, progress or _silent
+    for name in ("jinja2", "PIL", "av"):
+        if importlib.util.find_spec(name) is None:
+            raise CompareError(
+                f"compare: {name} is missing; install it: "
+                "pip install 'vapoursynth-animesr[compare]'"
+            )
     out = wish.folder / PAGE
     if out.exists() and not wish.overwrite:
         raise CompareError(f"compare: {out} exists; name another folder, or give --overwrite")

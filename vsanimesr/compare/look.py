@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from vsanimesr.compare.choose import Look
 from vsanimesr.encode.enlarge import marked
-from vsanimesr.errors import CompareError
+from vsanimesr.encode.names import shown
+from vsanimesr.encode.source import open_source as open_video
+from vsanimesr.encode.streams import plan
+from vsanimesr.errors import CompareError, EncodeError
 from vsanimesr.vs.colour import matrix_by_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     import vapoursynth as vs
@@ -28,11 +31,13 @@ class Source:
 
     path: Path
     clip: vs.VideoNode
+    times: Sequence[float] = ()
+    """When each frame is shown, in seconds from the first; empty: by the clip's rate."""
 
     @property
     def name(self) -> str:
         """What the page calls it."""
-        return self.path.name
+        return shown(Path(self.path.name))
 
 
 def open_source(path: Path) -> Source:
@@ -45,21 +50,20 @@ def open_source(path: Path) -> Source:
 
     core: Any = vs.core
     if not path.is_file():
-        raise CompareError(f"compare: {path} is not there, wanted a video file or a script (.vpy)")
+        raise CompareError(
+            f"compare: {shown(path)} is not there, wanted a video file or a script (.vpy)"
+        )
+    times: list[float] = []
     if path.suffix.lower() in SCRIPTS:
         clip = run_script(path, 0, path)
     else:
-        if not hasattr(core, "bs"):
-            raise CompareError(
-                "compare: BestSource, which decodes the video, is not there; "
-                "install it: pip install vapoursynth-bestsource"
-            )
         try:
-            clip = core.bs.VideoSource(str(path), showprogress=False)
-        except vs.Error as error:
-            raise CompareError(f"compare: cannot decode {path}: {error}") from error
-    clip = cast("vs.VideoNode", clip)
-    _constant(clip, path)
+            opened = open_video(path, plan(path, "matroska").track, incomplete=True)
+        except EncodeError as error:
+            raise CompareError(f"compare: {str(error).removeprefix('upscale: ')}") from error
+        clip = opened.clip
+        first = opened.times.pts[0]
+        times = [float((tick - first) * opened.times.base) for tick in opened.times.pts]
     with clip.get_frame(0) as frame:
         said = {"_SceneChangePrev", "_SceneChangeNext"} & frame.props.keys()
     if not said:
@@ -69,7 +73,7 @@ def open_source(path: Path) -> Source:
                 "pip install vapoursynth-scenechange"
             )
         clip = marked(clip)
-    return Source(path=path, clip=clip)
+    return Source(path=path, clip=clip, times=times)
 
 
 def run_script(path: Path, output: int, source: Path) -> vs.VideoNode:
@@ -86,7 +90,7 @@ def run_script(path: Path, output: int, source: Path) -> vs.VideoNode:
     import vapoursynth as vs
 
     if not path.is_file():
-        raise CompareError(f"compare: the script {path} is not there")
+        raise CompareError(f"compare: the script {shown(path)} is not there")
     full = path.resolve()
     given = {"source": str(source.resolve())}
     vs.clear_outputs()
@@ -95,28 +99,27 @@ def run_script(path: Path, output: int, source: Path) -> vs.VideoNode:
             runpy.run_path(str(full), given, "__vapoursynth__")
         found = vs.get_outputs().get(output)
     except SystemExit as error:
-        raise CompareError(f"compare: the script {path} ends the process ({error})") from error
+        raise CompareError(
+            f"compare: the script {shown(path)} ends the process ({error})"
+        ) from error
     except Exception as error:
         raise CompareError(
-            f"compare: the script {path} fails: {type(error).__name__}: {error}"
+            f"compare: the script {shown(path)} fails: {type(error).__name__}: {error}"
         ) from error
     finally:
         vs.clear_outputs()
     clip = getattr(found, "clip", None)
     if not isinstance(clip, vs.VideoNode):
         raise CompareError(
-            f"compare: the script {path} sets no video as output {output}; "
+            f"compare: the script {shown(path)} sets no video as output {output}; "
             f"write clip.set_output({output or ''})"
         )
-    _constant(clip, path)
-    return clip
-
-
-def _constant(clip: vs.VideoNode, path: Path) -> None:
     if clip.format.id == 0 or not (clip.width and clip.height):
         raise CompareError(
-            f"compare: {path} changes its size or pixel format midway, wanted a constant clip"
+            f"compare: the clip of {shown(path)} changes its size or pixel format midway, "
+            "wanted a constant one"
         )
+    return clip
 
 
 def rgb(clip: vs.VideoNode) -> vs.VideoNode:
@@ -170,7 +173,9 @@ def looks(source: Source, progress: Callable[[int, int], None]) -> list[Look]:
             props = frame.props
             starts = not found or follows or props.get("_SceneChangePrev") == 1
             follows = props.get("_SceneChangeNext") == 1
-            if seen.fps:
+            if source.times:
+                time = source.times[len(found)]
+            elif seen.fps:
                 time = float(len(found) / seen.fps)
             found.append(
                 Look(
@@ -185,7 +190,9 @@ def looks(source: Source, progress: Callable[[int, int], None]) -> list[Look]:
             time += _number(props.get("_DurationNum")) / (_number(props.get("_DurationDen")) or 1)
             progress(len(found), len(seen))
     except vs.Error as error:
-        raise CompareError(f"compare: frame {len(found)} of {source.path}: {error}") from error
+        raise CompareError(
+            f"compare: frame {len(found)} of {shown(source.path)}: {error}"
+        ) from error
     return found
 
 
