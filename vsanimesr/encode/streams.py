@@ -350,6 +350,7 @@ def reason(error: Exception, said: Sequence[tuple[int, str, str]] = ()) -> str:
     """What FFmpeg's libraries say was wrong: their own line, else the kind of error."""
     log = getattr(error, "log", None)
     words = [" ".join(text.split()).rstrip(".!") for _, _, text in (*said, *([log] if log else ()))]
+    words = [text.split(", add '-")[0] for text in words]  # advice for ffmpeg's own command
     return words[0] if words else str(getattr(error, "strerror", None) or error)
 
 
