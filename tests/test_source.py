@@ -425,6 +425,24 @@ def test_interlaced_frames_are_known_before_the_first_is_enlarged():
     assert looked(ignored.clip).refusal() == ""
 
 
+@pytest.mark.parametrize("codec", ["mpeg2video", "libx264"])
+def test_a_stream_whose_pixels_change_their_shape_is_said(codec, tmp_path):
+    both = tmp_path / "both.ts"
+    with both.open("wb") as file:
+        for n, shape in enumerate(("4/3", "16/9", "16/9")):
+            part = tmp_path / f"{n}.ts"
+            ffmpeg(
+                *("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.4,format=yuv420p"),
+                *("-vf", f"setdar={shape}", "-c:v", codec, part),
+            )
+            file.write(part.read_bytes())
+    for _ in range(2):
+        (note,) = open_source(both, 0).notes
+        assert "changes the shape of its pixels from 1:1 to 4:3 at" in note
+        assert "times more" not in note
+    assert open_source(tmp_path / "1.ts", 0).notes == ()
+
+
 def test_pixels_that_change_their_shape_are_said():
     clip = vs.core.std.BlankClip(width=64, height=48, format=vs.YUV420P8, length=4)
     wide = clip.std.SetFrameProps(_SARNum=64, _SARDen=45)

@@ -13,7 +13,7 @@ from vsanimesr.encode.index import index
 from vsanimesr.encode.names import raw, shown, url
 from vsanimesr.encode.picture import Picture, applied, picture
 from vsanimesr.encode.times import UNKNOWN, Times, frame_times
-from vsanimesr.encode.whole import lack, last_duration, read
+from vsanimesr.encode.whole import changes, lack, last_duration, read
 from vsanimesr.errors import EncodeError
 
 if TYPE_CHECKING:
@@ -106,12 +106,12 @@ def open_source(path: Path, track: int, *, incomplete: bool = False, fields: boo
         raise EncodeError(f"{error}; {_advice(path, track, fps)}") from error
     if packets:
         missing, damaged = lack(packets, times)
-        facts = {"last": last, "missing": missing, "damaged": damaged}
+        facts = {"last": last, "missing": missing, "damaged": damaged, "change": changes(packets)}
         place.remember(track, facts)
-    missing = f"{shown(path)} {facts['missing']}" if facts["missing"] else ""
+    told = [f"{shown(path)} {facts[name]}" for name in ("missing", "change") if facts[name]]
     if facts["damaged"] and not incomplete:
         raise EncodeError(
-            f"upscale: {missing}; fetch it again, or wait until it is there, "
+            f"upscale: {told[0]}; fetch it again, or wait until it is there, "
             "or give --incomplete to enlarge what can be read"
         )
     clip, notes = applied(clip, about)
@@ -121,7 +121,7 @@ def open_source(path: Path, track: int, *, incomplete: bool = False, fields: boo
         clip=clip,
         times=times,
         about=about,
-        notes=tuple(n for n in (place.note, missing, *notes) if n),
+        notes=tuple(note for note in (place.note, *told, *notes) if note),
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vsanimesr.encode.names import url
 from vsanimesr.encode.times import UNKNOWN
@@ -37,12 +39,14 @@ class Packets:
     video: list[float] = field(default_factory=list[float])
     sound: list[float] = field(default_factory=list[float])
     """Times of the packets, in seconds, sorted."""
+    shapes: list[tuple[float, Fraction]] = field(default_factory=list[tuple[float, Fraction]])
+    """When the shape of the pixels changes, in seconds, and to what; the first, too."""
     end: int | None = None
     """End of the video where the container's own table states it, in the stream's ticks."""
 
 
 def read(path: Path, track: int) -> Packets:
-    """Read all packets of a file; none is decoded.
+    """Read all packets of a file, and decode the video's key frames: they state its shape.
 
     Args:
         path: The file.
@@ -52,7 +56,7 @@ def read(path: Path, track: int) -> Packets:
     from av.error import FFmpegError
 
     with av.open(url(path)) as container:
-        stream = container.streams[track]
+        stream: Any = container.streams[track]
         start = (container.start_time or 0) / av.time_base
         found = Packets(
             stated=(container.duration or 0) / av.time_base,
@@ -63,6 +67,7 @@ def read(path: Path, track: int) -> Packets:
             found.stated = max(found.stated, stream.frames / float(stream.average_rate))
         if "mp4" in container.format.name and stream.duration:
             found.end = (stream.start_time or 0) + stream.duration
+        stream.codec_context.skip_frame = "NONKEY"
         try:
             for packet in container.demux():
                 at = packet.pts if packet.pts is not None else packet.dts
@@ -73,6 +78,8 @@ def read(path: Path, track: int) -> Packets:
                 found.held = max(found.held, end - start)
                 if packet.stream_index == track:
                     found.video.append(second)
+                    if packet.is_keyframe:
+                        _shape(packet, stream, second, found.shapes)
                     if packet.pts is not None:
                         found.durations[packet.pts] = packet.duration or 0
                 elif packet.stream.type == "audio":
@@ -82,6 +89,29 @@ def read(path: Path, track: int) -> Packets:
     found.video.sort()
     found.sound.sort()
     return found
+
+
+def _shape(packet: Any, stream: Any, second: float, shapes: list[tuple[float, Fraction]]) -> None:  # noqa: ANN401
+    """Enter what a key frame says of the shape of its pixels, if that is new."""
+    from av.error import FFmpegError
+
+    with contextlib.suppress(FFmpegError, ValueError):  # damaged, or there is no decoder
+        stream.decode(packet)
+        shape = Fraction(stream.codec_context.sample_aspect_ratio or 0)
+        if shape and (not shapes or shapes[-1][1] != shape):
+            shapes.append((second, shape))
+
+
+def changes(packets: Packets) -> str:
+    """Words that go on from the file's name: what changes midway and cannot be kept, or nothing."""
+    if len(packets.shapes) < 2:
+        return ""
+    (_, first), (second, then) = packets.shapes[:2]
+    more = f", and {len(packets.shapes) - 2} times more" if len(packets.shapes) > 2 else ""
+    return (
+        f"changes the shape of its pixels from {first.numerator}:{first.denominator} to "
+        f"{then.numerator}:{then.denominator} at {second:.2f} s{more}; the result keeps one shape"
+    )
 
 
 def last_duration(packets: Packets, last: int) -> int:
