@@ -61,7 +61,7 @@ def test_what_they_call_is_there():
     assert all(importlib.util.find_spec(name) for name in modules)
     assert ".ci/run" in called
     groups = {name for text in called for name in re.findall(r"--group (\w+)", text)}
-    assert groups == {"test", "lint", "release"}
+    assert groups == {"test", "lint", "release", "docs"}
 
 
 def test_each_kind_of_system_is_tried():
