@@ -387,7 +387,7 @@ def test_damaged_sound_is_said_and_the_rest_kept(chunks, tmp_path):
         kept, all_of_it = starts(output, "audio"), starts(SOURCES / "bad_adts.ts", "audio")
         assert 0 < len(all_of_it) - len(kept) < 5
         assert kept[-1] - kept[0] == pytest.approx(all_of_it[-1] - all_of_it[0], abs=2e-3)
-        assert any("damaged and will be left out" in note for note in notes)
+        assert any("damaged packets will be left out" in note for note in notes)
         assert any("left out, the rest is kept" in note for note in notes)
 
 
@@ -403,6 +403,23 @@ def test_a_hole_in_converted_sound_is_silent_not_closed(chunks, tmp_path):
     assert len(samples) / 44100 == pytest.approx(2, abs=0.06)
     assert not samples[int(0.6 * 44100) : int(1.1 * 44100)].any()
     assert samples[int(1.4 * 44100) :].any()
+
+
+def test_sound_that_changes_its_channels_is_converted_on(chunks, tmp_path):
+    source, output = tmp_path / "both.ts", tmp_path / "out.mov"
+    with source.open("wb") as file:
+        for channels in (2, 1):
+            part = tmp_path / f"{channels}.ts"
+            ffmpeg(
+                *("-f", "lavfi", "-i", "testsrc2=s=32x24:r=25:d=1,format=yuv420p"),
+                *("-f", "lavfi", "-i", "sine=d=1:r=48000", "-ac", channels),
+                *("-c:v", "libx264", "-c:a", "libopus", part),
+            )
+            file.write(part.read_bytes())
+    joined(source, output, chunks)
+    samples = decoded(output)
+    assert len(samples) / 2 / 48000 == pytest.approx(2, abs=0.08)
+    assert samples[-20000:].any()
 
 
 def test_a_duration_that_a_packet_cannot_have_is_dropped(chunks, tmp_path):

@@ -163,13 +163,11 @@ class _Sound:
     """Decodes sound and encodes it again; puts silence where it is missing."""
 
     def __init__(self, source: Any, result: Any, samples: str) -> None:  # noqa: ANN401
-        import av
-
         context = source.codec_context
         self._source, self._result = source, result
         self._rate: int = context.sample_rate
         self._layout = result.codec_context.layout.name
-        self._fit = av.AudioResampler(format=samples, layout=self._layout, rate=self._rate)
+        self._fits = dict[tuple[str, str, int], Any]()
         self._due: int | None = None
         self._samples = samples
 
@@ -199,8 +197,19 @@ class _Sound:
                     yield from self._send(self._silent(min(missing, rate)))
                     missing -= rate
         self._due = self._due or 0
-        for fitted in self._fit.resample(frame):
+        for fitted in self._fitting(frame).resample(frame):
             yield from self._send(fitted)
+
+    def _fitting(self, frame: Any) -> Any:  # noqa: ANN401
+        """What makes such frames fit the encoder; a broadcast changes its channels now and then."""
+        import av
+
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if kind not in self._fits:
+            self._fits[kind] = av.AudioResampler(
+                format=self._samples, layout=self._layout, rate=self._rate
+            )
+        return self._fits[kind]
 
     def _send(self, frame: Any) -> Iterator[Any]:  # noqa: ANN401
         frame.pts, frame.time_base = self._due, Fraction(1, self._rate)

@@ -346,7 +346,8 @@ def tried(rest: Plan) -> list[str]:
             f"over: {reason(error)}"
         ) from error
     return [
-        f"{carrier.name}: {carrier.damaged} packets are damaged and will be left out"
+        f"{carrier.name}: {carrier.damaged} damaged packet{'s' * (carrier.damaged > 1)} will be "
+        "left out"
         for carrier in carriers.values()
         if carrier.damaged
     ]
