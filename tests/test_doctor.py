@@ -10,6 +10,7 @@ import pytest
 import vapoursynth as vs
 
 from vsanimesr import doctor, weights
+from vsanimesr.engines.onnx import webgpu
 from vsanimesr.models import RELEASES
 
 ENCODE = "pip install 'vapoursynth-animesr[encode]'"
@@ -220,6 +221,52 @@ def test_plugins_for_files():
     assert doctor.source(Core(bs=1)).state == "ok"
     assert doctor.scenes(Core()).state == "warn"
     assert doctor.scenes(Core(scd=1)).state == "ok"
+
+
+# ONNX Runtime's packages
+
+
+def installed(monkeypatch, *names):
+    monkeypatch.setattr(doctor, "_installed", lambda name: name in names)
+    monkeypatch.setattr(doctor, "_version", lambda name: "1.2")
+
+
+def test_packages_that_overwrite_each_other(monkeypatch):
+    installed(monkeypatch, "onnxruntime")
+    assert doctor.onnxruntime().state == "ok"
+    installed(monkeypatch, "onnxruntime", "onnxruntime-webgpu")
+    found = doctor.onnxruntime()
+    assert found.state == "warn"
+    assert found.why.startswith("onnxruntime and onnxruntime-webgpu write into the same folder")
+    assert found.advice.startswith("pip uninstall -y onnxruntime onnxruntime-webgpu, then install")
+
+
+def test_webgpu_absent(monkeypatch):
+    installed(monkeypatch, "onnxruntime")
+    found = doctor.webgpu()
+    assert (found.state, found.found) == ("ok", doctor.ABSENT)
+    assert "pip install onnxruntime-ep-webgpu" in found.advice
+
+
+@pytest.mark.parametrize("package", ["onnxruntime-webgpu", "onnxruntime-ep-webgpu"])
+def test_webgpu_tells_which_package_and_why_no_device(monkeypatch, package):
+    installed(monkeypatch, package)
+    monkeypatch.setattr(webgpu, "fault", lambda: "No supported adapters")
+    monkeypatch.setattr(webgpu, "why_none", lambda: "install the driver")
+    found = doctor.webgpu()
+    assert (found.state, found.found) == ("warn", f"{package} 1.2: no device")
+    assert (found.why, found.advice) == ("No supported adapters", "install the driver")
+
+
+@pytest.mark.parametrize(("real", "state"), [(True, "ok"), (False, "warn")])
+def test_webgpu_tells_its_device(monkeypatch, real, state):
+    installed(monkeypatch, "onnxruntime-webgpu")
+    for name, value in {"fault": "", "half": True, "gpu": real, "device_name": "Arc"}.items():
+        monkeypatch.setattr(webgpu, name, lambda value=value: value)
+    monkeypatch.setattr(webgpu, "why_none", lambda: "install the driver")
+    found = doctor.webgpu()
+    assert (found.state, found.found) == (state, "Arc (onnxruntime-webgpu 1.2; fp32, fp16)")
+    assert ("auto does not" in found.why) != real
 
 
 # PyTorch and the GPU

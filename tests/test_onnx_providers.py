@@ -2,13 +2,16 @@
 
 import ctypes
 import logging
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 
-from vsanimesr.engines import Setup, cuda_device
+from vsanimesr.engines import Setup, cuda_device, vulkan_device
 from vsanimesr.engines.cuda_device import CudaDevice
+from vsanimesr.engines.onnx import webgpu
 from vsanimesr.engines.onnx.builder import Builder
 from vsanimesr.engines.onnx.engine import OnnxEngine
 from vsanimesr.engines.onnx.providers import (
@@ -21,6 +24,7 @@ from vsanimesr.engines.onnx.providers import (
     step_settings,
 )
 from vsanimesr.engines.onnx.session import Place, Session
+from vsanimesr.engines.vulkan_device import VulkanDevice
 from vsanimesr.errors import EngineError
 
 GPU = CudaDevice("RTX", (8, 9), 2**33)
@@ -301,3 +305,116 @@ def test_out_of_memory_on_a_gpu_names_it(fixed_weights):
     said = engine._advice()
     assert said.startswith("out of memory on cuda:1 at 8x4 (8192 MB in all); lower cache=")
     assert "use precision='fp16', use device='cpu'" in said
+
+
+# WebGPU: where it comes from, and what there is for it. tests/test_webgpu.py runs it.
+
+
+class Plugin:
+    """A runtime that the plug-in is for, with the hardware it lists."""
+
+    def __init__(self, monkeypatch, *hardware, takes=True):
+        self.registered, self.hardware, self.takes = False, hardware, takes
+        webgpu._register.cache_clear()
+        monkeypatch.setattr(webgpu, "plugged", lambda: True)
+        module = SimpleNamespace(get_library_path=lambda: "plugin.so")
+        monkeypatch.setitem(sys.modules, webgpu.PLUGIN, module)
+        monkeypatch.setattr(ort, "get_available_providers", self.available)
+        monkeypatch.setattr(ort, "register_execution_provider_library", self.register)
+        monkeypatch.setattr(ort, "get_ep_devices", lambda: self.hardware)
+
+    def available(self):
+        return WEBGPU if self.registered and self.hardware else CPU_ONLY
+
+    def register(self, name, path):
+        assert path == "plugin.so"
+        assert not self.registered
+        if not self.takes:
+            raise RuntimeError("API version 27 is not available")
+        self.registered = True
+
+
+def listed(**metadata):
+    kind = ort.OrtHardwareDeviceType.GPU
+    device = SimpleNamespace(type=kind, metadata=metadata)
+    return SimpleNamespace(ep_name=NAMES["webgpu"], device=device)
+
+
+@pytest.fixture
+def vulkan(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    yield lambda *known: monkeypatch.setattr(vulkan_device, "devices", lambda: list(known))
+    webgpu._register.cache_clear()
+
+
+ARC, PIPE = VulkanDevice("Arc", software=False), VulkanDevice("llvmpipe", software=True)
+
+
+@pytest.mark.parametrize(
+    ("hardware", "known", "expected"),
+    [
+        ([listed()], [PIPE, ARC], True),
+        ([listed()], [PIPE], False),  # a display adapter that nothing computes on
+        ([listed()], [], False),
+        ([listed(is_virtual="1")], [ARC], False),
+        ([], [ARC], False),
+    ],
+)
+def test_a_gpu_is_what_the_runtime_lists_and_vulkan_knows(
+    monkeypatch, vulkan, hardware, known, expected
+):
+    Plugin(monkeypatch, *hardware)
+    vulkan(*known)
+    assert webgpu.gpu() is expected
+    assert webgpu.device_name() == (ARC.name if ARC in known else PIPE.name if known else "GPU")
+
+
+def test_elsewhere_the_runtimes_list_is_enough(monkeypatch, vulkan):
+    Plugin(monkeypatch, listed())
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert webgpu.gpu()
+
+
+def test_the_plugin_is_registered_once_and_only_if_there(monkeypatch, vulkan):
+    plugin = Plugin(monkeypatch, listed())
+    for _ in range(2):
+        webgpu.register(wanted=True)
+    assert plugin.registered
+    plugin = Plugin(monkeypatch, listed())
+    monkeypatch.setattr(webgpu, "plugged", lambda: False)
+    webgpu.register(wanted=True)
+    assert not plugin.registered
+
+
+def test_a_plugin_that_is_not_taken_or_finds_nothing(monkeypatch, vulkan):
+    vulkan(PIPE)
+    Plugin(monkeypatch)
+    webgpu.register()
+    match = "finds no GPU here; Vulkan sees no GPU, only llvmpipe: install the GPU's Vulkan driver"
+    with pytest.raises(EngineError, match=match):
+        webgpu.register(wanted=True)
+    Plugin(monkeypatch, listed(), takes=False)
+    webgpu.register()
+    with pytest.raises(EngineError, match=r"version 27 .*: pip install --upgrade onnxruntime onn"):
+        webgpu.register(wanted=True)
+
+
+def test_why_there_is_no_device(monkeypatch, vulkan):
+    monkeypatch.setattr(ort, "get_available_providers", lambda: WEBGPU)
+    vulkan()
+    assert webgpu.why_none().startswith("Vulkan sees no device: install its loader and the GPU's")
+    vulkan(ARC)
+    assert webgpu.why_none() == "Vulkan sees Arc, which WebGPU does not take: update its driver"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert webgpu.why_none() == "update the GPU's driver"
+    monkeypatch.setattr(ort, "get_available_providers", lambda: CPU_ONLY)
+    monkeypatch.setattr(webgpu, "plugged", lambda: False)
+    assert webgpu.why_none() == "neither onnxruntime-webgpu nor onnxruntime-ep-webgpu is installed"
+
+
+def test_vulkan_that_is_not_there(monkeypatch):
+    def missing(_):
+        raise OSError("libvulkan.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    assert vulkan_device.devices() == []

@@ -29,6 +29,8 @@ LEAST_VAPOURSYNTH = 80
 ABSENT = "absent (optional)"
 _MANIFEST = "[VapourSynth Manifest V1]"
 _SUFFIXES = (".so", ".dll", ".dylib")
+_WEBGPU = ("onnxruntime-webgpu", "onnxruntime-ep-webgpu")
+_ONNXRUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-webgpu")
 _REINSTALL = "pip install --force-reinstall --no-deps vapoursynth-animesr"
 _ENCODE = "pip install 'vapoursynth-animesr[encode]'"
 
@@ -57,6 +59,7 @@ def checks() -> list[Check]:
     for name, look in (
         ("runtimes", runtimes),
         ("GPU", cuda),
+        ("WebGPU", webgpu),
         ("weights", weights),
         ("ffmpeg", ffmpeg),
         ("av, tqdm", modules),
@@ -241,7 +244,13 @@ def onnxruntime() -> Check:
         here = [name for name in providers if f"{name}ExecutionProvider" in built]
         return f"{module.__version__} ({', '.join(here)})"
 
-    return _runtime("ONNX Runtime", "onnx", said)
+    found = _runtime("ONNX Runtime", "onnx", said)
+    several = [name for name in _ONNXRUNTIMES if _installed(name)]
+    if len(several) < 2:
+        return found
+    why = f"{' and '.join(several)} write into the same folder: the last one installed is seen"
+    advice = f"pip uninstall -y {' '.join(several)}, then install the extra that you want"
+    return replace(found, state="warn", why=why, advice=advice)
 
 
 def openvino() -> Check:
@@ -298,6 +307,29 @@ def cuda() -> Check:
         return Check(name=name, state="warn", found="no usable GPU", why=text, advice=advice)
     found = f"{', '.join(names)} (CUDA {torch.version.cuda})"
     return Check(name=name, state="ok", found=found)
+
+
+def webgpu() -> Check:
+    """Whether ONNX Runtime's WebGPU provider is there and has a device, and if not, why."""
+    name = "WebGPU"
+    brought = next((name for name in _WEBGPU if _installed(name)), "")
+    if not brought:
+        advice = "pip install onnxruntime-ep-webgpu (beside onnxruntime), for GPUs of any make"
+        return Check(name=name, state="ok", found=ABSENT, advice=advice)
+    brought = f"{brought} {_version(brought)}"
+    try:
+        from vsanimesr.engines.onnx import webgpu as provider
+    except (ImportError, OSError) as error:
+        return _unusable(name, error, install("onnx-webgpu"))
+    if fault := provider.fault():
+        found = f"{brought}: no device"
+        return Check(name=name, state="warn", found=found, why=fault, advice=provider.why_none())
+    found = f"{provider.device_name()} ({brought}; {'fp32, fp16' if provider.half() else 'fp32'})"
+    if provider.gpu():
+        return Check(name=name, state="ok", found=found)
+    why = "it computes on the processor, or is none that the runtime knows: only providers= or "
+    why += "device=webgpu take it, auto does not"
+    return Check(name=name, state="warn", found=found, why=why, advice=provider.why_none())
 
 
 def weights() -> list[Check]:
@@ -405,6 +437,14 @@ def _output(*command: str) -> str:
         stdin=subprocess.DEVNULL,
         timeout=60,
     ).stdout
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _version(distribution: str) -> str:

@@ -21,7 +21,7 @@ from vsanimesr.colour import FULL_RGB, ChromaLocation, Colour, Family, Format, M
 from vsanimesr.engines import Setup, vulkan_device
 from vsanimesr.engines.onnx import webgpu
 from vsanimesr.engines.onnx.engine import OnnxEngine
-from vsanimesr.engines.onnx.session import Place, has_half
+from vsanimesr.engines.onnx.session import Place
 from vsanimesr.errors import EngineError
 from vsanimesr.network import Network
 
@@ -78,6 +78,7 @@ def render(engine, frames, target, colour=FULL_RGB):
 
 def test_what_there_is():
     """`auto` takes WebGPU only where Vulkan sees a GPU that is none of the processor's."""
+    webgpu.register(wanted=True)
     assert "WebGpuExecutionProvider" in ort.get_available_providers()
     known = vulkan_device.devices()
     assert known
@@ -159,8 +160,7 @@ def test_a_step_again_gives_the_same_bytes(make):
 
 
 def test_floats_of_16_bits_are_refused_where_there_are_none(make):
-    half = has_half([("WebGpuExecutionProvider", {})], Place("webgpu"))
-    if half:
+    if webgpu.half():
         assert make(precision="fp16").description.endswith("fp16")
         return
     refusal = "does not offer it to WebGPU .shader-f16.: use fp32"

@@ -1,6 +1,7 @@
 """The backends: what each needs to be installed, where its engine is, and which options it has."""
 
 import importlib
+import importlib.metadata
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,12 @@ class Backend:
     def installed(self) -> bool:
         """Whether all its packages are there."""
         return all(importlib.util.find_spec(package) is not None for package in self.packages)
+
+    @property
+    def version(self) -> str:
+        """Of the runtime, by whichever distribution brought it; empty: there is none."""
+        names = importlib.metadata.packages_distributions().get(self.packages[0], ())
+        return importlib.metadata.version(names[0]) if names else ""
 
 
 BACKENDS = {

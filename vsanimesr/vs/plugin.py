@@ -1,6 +1,5 @@
 """`core.animesr`: what the native shim calls when a script uses one of the plugin's functions."""
 
-import importlib.metadata
 import logging
 from ctypes import byref
 from functools import partial
@@ -68,12 +67,9 @@ def _version(api: API, core: int, arguments: int, result: int) -> None:
     set_data(api, result, b"version", __version__)
     set_data(api, result, b"path", path.decode(errors="replace"))
     for backend in BACKENDS:
-        try:
-            found = importlib.metadata.version(engines.BACKENDS[backend].packages[0])
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        set_data(api, result, b"backends", backend, MAP_APPEND)
-        set_data(api, result, f"{backend}_version".encode(), found)
+        if found := engines.BACKENDS[backend].version:
+            set_data(api, result, b"backends", backend, MAP_APPEND)
+            set_data(api, result, f"{backend}_version".encode(), found)
 
 
 def _upscale(api: API, core: int, arguments: int, result: int) -> None:

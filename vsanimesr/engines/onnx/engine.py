@@ -24,7 +24,7 @@ from vsanimesr.engines.onnx.colour import (
 from vsanimesr.engines.onnx.graph import DTYPES, step_graph
 from vsanimesr.engines.onnx.planes import AS_THEY_LIE, AsWords, Crossing
 from vsanimesr.engines.onnx.providers import Choice, choose, pick_precision, settings, step_settings
-from vsanimesr.engines.onnx.session import GONE, Place, Session, Tensor, has_half, starts
+from vsanimesr.engines.onnx.session import GONE, Place, Session, Tensor, starts
 from vsanimesr.engines.protocol import Plane, Setup
 from vsanimesr.errors import DeviceLostError, EngineError
 from vsanimesr.models import FEATURES, IMAGE
@@ -182,9 +182,8 @@ class OnnxEngine:
         if self._choice.device != "webgpu":
             return AS_THEY_LIE
         asked = self._precision == "fp16"
-        half = (asked or self._setup.source.half or self._setup.target.half) and has_half(
-            settings(self._choice, "fp16"), self._place
-        )
+        wanted = asked or self._setup.source.half or self._setup.target.half
+        half = wanted and webgpu.half()
         if asked and not half:
             raise EngineError(
                 f"precision=fp16, but {webgpu.device_name()} does not offer it to WebGPU "

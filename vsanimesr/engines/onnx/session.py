@@ -210,14 +210,28 @@ _webgpu = _Shared()
 
 def starts(settings: Sequence[Setting], place: Place) -> bool:
     """Whether these providers start here; if not, why is logged."""
-    probe = Builder()
-    probe.output(probe.input("x", np.dtype(np.float32), (1,)), "y", np.dtype(np.float32), (1,))
     try:
-        Session(probe.model("probe", "").SerializeToString(), settings, place)
+        try_out(settings, place)
     except EngineError as error:
         log.warning("Upscale: on the cpu instead of the GPU: %s", error)
         return False
     return True
+
+
+def try_out(settings: Sequence[Setting], place: Place) -> None:
+    """Compute a single number.
+
+    Raises:
+        EngineError: A provider does not start, or does not compute.
+    """
+    probe, dtype = Builder(), np.dtype(np.float32)
+    x = probe.input("x", dtype, (1,))
+    probe.output(probe.add("Add", x, x), "y", dtype, (1,))
+    session = Session(probe.model("probe", "").SerializeToString(), settings, place)
+    try:
+        session({"x": np.ones(1, dtype)}, fetch=True)
+    except Exception as error:  # of a runtime that says it in many ways
+        raise EngineError(f"onnxruntime {ort.__version__} cannot compute: {error}") from error
 
 
 def has_half(settings: Sequence[Setting], place: Place) -> bool:

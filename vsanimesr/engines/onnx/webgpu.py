@@ -12,6 +12,7 @@ import onnxruntime as ort
 
 from vsanimesr.engines import vulkan_device
 from vsanimesr.engines.onnx.providers import NAMES
+from vsanimesr.engines.onnx.session import Place, has_half, try_out
 from vsanimesr.errors import EngineError
 
 PLUGIN = "onnxruntime_ep_webgpu"
@@ -72,6 +73,21 @@ def device_name() -> str:
     """The device's name as far as it is known: Dawn prefers real GPUs, the first of them."""
     known = sorted(_vulkan(), key=lambda device: device.software)
     return known[0].name if known else "GPU"
+
+
+def fault() -> str:
+    """What keeps the device from computing, in the words of who complained; empty: nothing."""
+    try:
+        register(wanted=True)
+        try_out([(NAMES["webgpu"], {})], Place("webgpu"))
+    except EngineError as error:
+        return " ".join(str(error).split())
+    return ""
+
+
+def half() -> bool:
+    """Whether the device, which has no fault, computes with floats of 16 bits."""
+    return has_half([(NAMES["webgpu"], {})], Place("webgpu"))
 
 
 def why_none() -> str:
