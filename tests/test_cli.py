@@ -6,9 +6,10 @@ import sys
 import pytest
 
 from vsanimesr import __version__, doctor, encode, weights
-from vsanimesr.cli import OWN, main
+from vsanimesr.cli import main
 from vsanimesr.doctor import Check
-from vsanimesr.encode import FORMATS, Encoding
+from vsanimesr.encode import FORMATS, Encoding, Progress, Result
+from vsanimesr.encode.cli import OWN
 from vsanimesr.errors import EncodeError, WeightsError
 from vsanimesr.models import RELEASES
 from vsanimesr.options import defaults
@@ -23,8 +24,10 @@ def job(monkeypatch):
         calls.append({"source": source, "output": output} | options)
         options["report"]("a note")
         for n in range(3):
-            options["progress"](n + 1, 3)
-        return 3
+            options["progress"](Progress(stage="chunks", done=n + 1, total=3, rate=0.0))
+        return Result(
+            output=output, frames=3, seconds=2.0, rendered=3, resumed=0, chunks=1, size=5_000_000
+        )
 
     monkeypatch.setattr(encode, "upscale_file", upscale_file)
     return calls
@@ -35,12 +38,10 @@ def test_defaults_are_those_of_the_library(job, capsys):
     (call,) = job
     assert call["encoding"] == Encoding()
     assert call["overwrite"] is False
-    options = call["upscale"].keywords
-    assert options == {"detect": True} | {
-        name: defaults()[name] for name in options if name != "detect"
-    }
+    assert call["upscale"].options == {n: v for n, v in defaults().items() if n not in OWN}
+    assert (call["scenes"], call["workers"], call["fresh"]) == ("detect", 0, False)
     out, err = capsys.readouterr()
-    assert out == "out.mkv: 3 frames\n"
+    assert out == "out.mkv: 3 frames in 0:02, 1.50 frames/s, 5.0 MB\n"
     assert err == "vsanimesr: a note\n"  # no bar where standard error is no terminal
 
 
@@ -53,12 +54,12 @@ def test_every_choice_arrives(job):
     (call,) = job
     assert call["overwrite"] is True
     assert call["encoding"] == Encoding(encoder="x264", crf=12.5, preset="slow", format="yuv444p10")
-    assert call["upscale"].keywords == {
+    assert call["scenes"] == "0"
+    assert call["upscale"].options == {
         **{"model": "v1", "scale": 2.0, "backend": "torch", "device": "cpu", "precision": "fp32"},
         **{
             "block": 0,
             "warmup": 4,
-            "scenes": 0,
             "prefetch": 3,
             "cache": 9,
             "matrix": 1,
@@ -70,17 +71,15 @@ def test_every_choice_arrives(job):
             "memory": 99,
             "compile": 1,
         },
-        "detect": False,
     }
 
 
 def test_scene_detection_and_ffmpeg_arguments(job):
-    words = ["--scenes", "detect", "--ffmpeg-args=-c:v libsvtav1 -metadata 'a b=c'"]
+    words = ["--scenes", "detect", "--ffmpeg-args=-c:v libvvenc -qp 24 -tag 'a b'"]
     assert main(["upscale", "in.mkv", "out.mkv", *words]) == 0
     (call,) = job
-    assert call["upscale"].keywords["detect"] is True
-    assert call["upscale"].keywords["scenes"] == 1
-    assert call["encoding"].arguments == ("-c:v", "libsvtav1", "-metadata", "a b=c")
+    assert call["scenes"] == "detect"
+    assert call["encoding"].arguments == ("-c:v", "libvvenc", "-qp", "24", "-tag", "a b")
 
 
 def test_help_states_the_defaults_of_the_code(capsys):
@@ -91,7 +90,7 @@ def test_help_states_the_defaults_of_the_code(capsys):
     for name in defaults().keys() - set(OWN):
         assert f"(default: {defaults()[name]})" in said
     assert all(name in said for name in FORMATS)
-    assert "(18 for x265, 16 for x264)" in said
+    assert "(18 for x265, 16 for x264, 20 for svtav1)" in said
     assert "(.mkv, .mp4, .m4v, .mov)" in said
 
 
@@ -154,7 +153,7 @@ def test_interrupted(monkeypatch, capsys):
 
     monkeypatch.setattr(encode, "upscale_file", stop)
     assert main(["upscale", "in.mkv", "out.mkv"]) == 130
-    assert capsys.readouterr().err == "\nvsanimesr: interrupted; nothing was written\n"
+    assert capsys.readouterr().err == "\nvsanimesr: interrupted\n"
 
 
 def test_weights(monkeypatch, capsys, tmp_path):

@@ -12,8 +12,9 @@ from pathlib import Path
 import av
 import pytest
 import vapoursynth as vs
+from enlargers import By, nearest
 
-from vsanimesr.encode import Encoding, job, upscale_file
+from vsanimesr.encode import Encoding, render, upscale_file
 from vsanimesr.encode.ffmpeg import Process, find_ffmpeg
 from vsanimesr.encode.times import frame_times
 from vsanimesr.encode.whole import last_duration, read
@@ -38,11 +39,6 @@ title=Two
 """
 TAGS = "range=tv:colorspace=6:color_primaries=6:color_trc=6:chroma_location=topleft"
 FONT = bytes(range(256)) * 8
-
-
-def nearest(clip, format_id):
-    """What stands in for the network: four times the size, cheap and exact."""
-    return clip.resize.Point(clip.width * 4, clip.height * 4, format=format_id)
 
 
 def ffmpeg(*words):
@@ -107,13 +103,12 @@ ODD = [500, 540, 600, 733, 800, 801, 900, 1500, 1533, 1999]
 
 def run(source, output, **options):
     notes = []
-    count = upscale_file(
-        source,
-        output,
-        **({"upscale": nearest, "encoding": FAST, "report": notes.append} | options),
-    )
+    if (function := options.get("upscale")) and not isinstance(function, By):
+        options["upscale"] = By(function)
+    given = {"upscale": By(), "encoding": FAST, "report": notes.append} | options
+    result = upscale_file(source, output, **given)
     assert [p.name for p in output.parent.iterdir() if "part" in p.name] == []
-    return count, notes
+    return result.frames, notes
 
 
 def packets(path, kind="video"):
@@ -287,12 +282,41 @@ def test_ffmpeg_arguments_replace_the_encoder(full, tmp_path):
         assert (pixels[plane] == wanted[plane]).all()
 
 
-def test_hdr_data_is_named(full, tmp_path):
-    def mark(clip, format_id):
-        return nearest(clip, format_id).std.SetFrameProps(ContentLightLevelMax=1000)
+DISPLAY = "G(8500,39850)B(6550,2300)R(35400,14600)WP(15635,16450)L(10000000,50)"
 
-    _, notes = run(full, tmp_path / "out.mkv", upscale=mark)
-    assert notes == ["light level data of full.mkv is not carried over"]
+
+@pytest.fixture(scope="session")
+def hdr(folder):
+    """A file as HDR10 has it."""
+    path = folder / "hdr.mkv"
+    ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.2,format=yuv420p10le", "-c:v", "libx265"),
+        *("-x265-params", f"log-level=error:master-display={DISPLAY}:max-cll=1000,400"),
+        *("-vf", "setparams=colorspace=9:color_primaries=9:color_trc=16", path),
+    )
+    return path
+
+
+@pytest.mark.parametrize("encoder", ["x265", "x264", "svtav1"])
+def test_hdr_data_is_kept(hdr, tmp_path, encoder):
+    output = tmp_path / "out.mkv"
+    preset = "12" if encoder == "svtav1" else "ultrafast"
+    assert run(hdr, output, encoding=Encoding(encoder=encoder, preset=preset))[1] == []
+    before, after = (
+        vs.core.bs.VideoSource(str(path), cachemode=0, showprogress=False).get_frame(0).props
+        for path in (hdr, output)
+    )
+    names = [name for name in before if "Mastering" in name or "LightLevel" in name]
+    assert len(names) == 8
+    for name in [*names, "_Matrix", "_Primaries", "_Transfer"]:
+        assert after[name] == pytest.approx(before[name], abs=2e-5), name
+
+
+def test_hdr_data_that_is_lost_is_named(hdr, tmp_path):
+    encoding = Encoding(arguments=("-c:v", "ffv1"))
+    _, notes = run(hdr, tmp_path / "out.mkv", encoding=encoding)
+    wanted = "mastering display, content light level data of hdr.mkv is not carried over"
+    assert notes == [wanted]
 
 
 def test_warnings_are_reported_once(full, tmp_path):
@@ -459,13 +483,13 @@ def test_ffmpeg_that_dies_is_said_so(full, tmp_path, monkeypatch):
 
     def start(command):
         made.append(Process(command))
-        return made[0]
+        return made[-1]
 
-    monkeypatch.setattr(job, "Process", start)
+    monkeypatch.setattr(render, "Process", start)
 
-    def kill(done, _):
-        if done == 10:
-            os.kill(made[0].pid, signal.SIGKILL)
+    def kill(progress):
+        if (progress.stage, progress.done) == ("chunks", 10):
+            os.kill(made[-1].pid, signal.SIGKILL)
             time.sleep(0.1)
 
     message = fails("ffmpeg ended by signal SIGKILL", full, tmp_path / "out.mkv", progress=kill)
@@ -480,7 +504,12 @@ def test_ffmpeg_that_refuses_is_quoted(full, tmp_path):
 
 def test_lost_frames_are_noticed(full, tmp_path):
     encoding = Encoding(arguments=("-c:v", "ffv1", "-bsf:v:0", "noise=drop=eq(n\\,3)"))
-    fails("holds 47 frames, wanted 48", full, tmp_path / "out.mkv", encoding=encoding)
+    fails(
+        "made 47 frames in 47 packets of 48; wanted: one each",
+        full,
+        tmp_path / "out.mkv",
+        encoding=encoding,
+    )
 
 
 HARNESS = """
@@ -496,7 +525,14 @@ def slow(clip, format_id, **_):
         return clip
     return clip.std.FrameEval(serve)
 
-vsanimesr.encode.animesr = slow
+class Slow:
+    block, device = 12, "cpu"
+    def __init__(self, options): pass
+    def __call__(self, clip, format_id): return slow(clip, format_id)
+    def arguments(self): return {}
+    def engine(self): return {}
+
+vsanimesr.encode.AnimeSR = Slow
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 {setup}
 sys.exit(main(["upscale", *sys.argv[1:]]))
@@ -505,7 +541,12 @@ sys.exit(main(["upscale", *sys.argv[1:]]))
 
 def harness(*words, wait=0.0, setup=""):
     return subprocess.Popen(
-        [sys.executable, "-c", HARNESS.format(wait=wait, setup=setup), *map(str, words)],
+        [
+            sys.executable,
+            "-c",
+            HARNESS.replace("{wait}", str(wait)).replace("{setup}", setup),
+            *map(str, words),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
@@ -519,9 +560,9 @@ def harness(*words, wait=0.0, setup=""):
 def test_interrupted(full, tmp_path, sent, status):
     output = tmp_path / "out.mkv"
     child = harness(full, output, wait=0.5)
-    part = tmp_path / ".out.mkv.part"
+    parts = tmp_path / ".out.mkv.parts"
     deadline = time.monotonic() + 20
-    while not part.exists() and time.monotonic() < deadline:
+    while not list(parts.glob("scenes.json")) and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.3)
     os.killpg(child.pid, sent)  # as a terminal does: to the whole group
@@ -530,7 +571,7 @@ def test_interrupted(full, tmp_path, sent, status):
     assert list(tmp_path.iterdir()) == []
     assert "Traceback" not in said
     if sent == signal.SIGINT:
-        assert said.strip().splitlines() == ["vsanimesr: interrupted; nothing was written"]
+        assert said.strip().splitlines() == ["vsanimesr: interrupted"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="resource limits")
@@ -539,7 +580,7 @@ def test_a_file_that_cannot_grow(full, tmp_path):
     child = harness(full, tmp_path / "out.mkv", "--crf", "1", setup=setup)
     said = child.communicate(timeout=20)[1]
     assert child.returncode == 1
-    assert re.search(r"^vsanimesr: upscale: ffmpeg ended by signal SIGXFSZ", said, re.MULTILINE)
+    assert re.search(r"^vsanimesr: upscale: ffmpeg ended", said, re.MULTILINE)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -551,15 +592,14 @@ def test_a_full_disk(full, tmp_path):
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("no right to mount a file system")
     try:
-        message = fails("No space left", full, disk / "out.mkv", encoding=Encoding(crf=1))
-        assert "ffmpeg ended with status" in message
+        fails("No space left", full, disk / "out.mkv", encoding=Encoding(crf=1))
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_a_slow_encoder_holds_the_frames_back(full, tmp_path, monkeypatch):
     """Frames asked for are never far ahead of frames written."""
-    asked, lead = [0], []
+    asked, written, lead = [0], [0], []
 
     def count(clip, format_id):
         clip = nearest(clip, format_id)
@@ -570,18 +610,18 @@ def test_a_slow_encoder_holds_the_frames_back(full, tmp_path, monkeypatch):
 
         return clip.std.FrameEval(serve)
 
-    def slowly(done, _):
+    write = Process.write
+
+    def slowly(self, chunks):
         time.sleep(0.005)
-        lead.append(asked[0] - done)
+        write(self, chunks)
+        written[0] += 1
+        lead.append(asked[0] - written[0])
 
-    run(full, tmp_path / "out.mkv", upscale=count, progress=slowly)
+    monkeypatch.setattr(Process, "write", slowly)
+    run(full, tmp_path / "out.mkv", upscale=count, chunk=48)
+    assert len(lead) >= 48
     assert max(lead) <= 4 * vs.core.num_threads
-
-
-def test_a_part_of_an_earlier_crash_is_replaced(full, tmp_path):
-    (tmp_path / ".out.mkv.part").write_bytes(b"x" * 100_000)
-    run(full, tmp_path / "out.mkv")
-    assert [p.name for p in tmp_path.iterdir()] == ["out.mkv"]
 
 
 def test_odd_names(variable, tmp_path):
@@ -599,7 +639,7 @@ def test_relative_paths(variable, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("format", [vs.RGB24, vs.RGBS, vs.YUV420P8, vs.YUV420P10, vs.GRAYH])
 def test_scenes_are_found_in_every_format(format):
-    from vsanimesr.encode.enlarge import marked
+    from vsanimesr.encode.scenes import detected
 
     parts = [
         vs.core.std.BlankClip(None, 64, 48, vs.RGBS, length=5, color=[level] * 3)
@@ -609,5 +649,7 @@ def test_scenes_are_found_in_every_format(format):
     if format != vs.RGBS:
         rgb = vs.core.get_video_format(format).color_family == vs.RGB
         clip = clip.resize.Bicubic(format=format, **({} if rgb else {"matrix": 1}))
-    found = [t for t, frame in enumerate(marked(clip).frames()) if frame.props["_SceneChangePrev"]]
+    found = [
+        t for t, frame in enumerate(detected(clip).frames()) if frame.props["_SceneChangePrev"]
+    ]
     assert set(found) - {0} == {5, 10}

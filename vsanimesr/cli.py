@@ -1,7 +1,7 @@
-"""The command `vsanimesr`: the only place that prints.
+"""The command `vsanimesr`: the only place that prints, with `encode/cli.py`.
 
 Results go to standard output, everything else to standard error. Exit status: 0 done,
-1 failed, 2 wrong usage, 130 interrupted.
+1 failed, 2 wrong usage, 3 some of several files failed, 128 and its number: ended by a signal.
 """
 
 from __future__ import annotations
@@ -9,23 +9,19 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import shlex
-import signal
 import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsanimesr import __version__
+from vsanimesr.encode import cli as upscale
 from vsanimesr.errors import VsAnimeSRError
 from vsanimesr.models import RELEASES
-from vsanimesr.options import defaults, meanings
+from vsanimesr.options import defaults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
-
-DETECT = "detect"
-OWN = ("format", "scenes")  # arguments of the filter that mean something else here
+    from collections.abc import Callable, Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return chosen.run(chosen)
     except KeyboardInterrupt:
-        print("\nvsanimesr: interrupted; nothing was written", file=sys.stderr)
+        print("\nvsanimesr: interrupted", file=sys.stderr)
         return 130
     except Exception as error:  # noqa: BLE001 (the last line of defence: one line, not a trace)
         if chosen.debug:
@@ -71,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         parents=[common],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    _add_upscale(add("upscale", help="enlarge a video file"))
+    upscale.add(add("upscale", help="enlarge videos"))
     _add_compare(add("compare", help="show ways to enlarge a clip side by side, on one page"))
     _add_weights(add("weights", help="fetch, list or find the network's weights"))
     _add_export(add("export", help="write the network as an ONNX file"))
@@ -79,125 +75,6 @@ def _parser() -> argparse.ArgumentParser:
     doctor = add("doctor", help="check the installation")
     doctor.set_defaults(run=_doctor)
     return parser
-
-
-def _add_upscale(parser: argparse.ArgumentParser) -> None:
-    from vsanimesr.encode import CRF, ENCODERS, FORMATS, MUXERS, Encoding
-
-    parser.description = (
-        "Enlarge the video of a file. Frame times, sound, subtitles, chapters, attachments "
-        "and tags are kept; what the result's container cannot hold is said."
-    )
-    parser.add_argument("source", type=Path, metavar="IN", help="a video file")
-    known = ", ".join(MUXERS)
-    parser.add_argument("output", type=Path, metavar="OUT", help=f"the file to write ({known})")
-    parser.set_defaults(overwrite=False)
-    parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="replace OUT if it exists",
-    )
-    network = parser.add_argument_group("network")
-    for name, meaning in meanings().items():
-        if name not in OWN:
-            value = defaults()[name]
-            network.add_argument(
-                f"--{name}", type=type(value), default=value, help=meaning.replace("`", "")
-            )
-    network.add_argument(
-        "--scenes",
-        choices=("0", "1", DETECT),
-        default=DETECT,
-        help=f"start anew at scene changes: {DETECT} finds them, 1 takes those marked by the "
-        "decoder, 0 ignores them",
-    )
-    video = parser.add_argument_group("video")
-    default = Encoding()
-    video.add_argument("--encoder", choices=ENCODERS, default=default.encoder, help="encoder")
-    rates = ", ".join(f"{crf:g} for {name}" for name, crf in CRF.items())
-    video.add_argument(
-        "--crf", type=float, default=argparse.SUPPRESS, help=f"quality, lower is better ({rates})"
-    )
-    video.add_argument("--preset", default=default.preset, help="the encoder's speed")
-    video.add_argument("--format", choices=FORMATS, default=default.format, help="pixel format")
-    video.add_argument(
-        "--ffmpeg-args",
-        type=shlex.split,
-        default=argparse.SUPPRESS,
-        metavar='"..."',
-        help="ffmpeg's options for the video, in place of --encoder, --crf and --preset, "
-        'such as --ffmpeg-args="-c:v libsvtav1 -crf 20"',
-    )
-    parser.set_defaults(run=_upscale)
-
-
-def _upscale(chosen: argparse.Namespace) -> int:
-    from vsanimesr.encode import Encoding, animesr, upscale_file
-
-    named = vars(chosen)
-    options: dict[str, Any] = {name: named[name] for name in defaults() if name not in OWN}
-    detect = chosen.scenes == DETECT
-    options["scenes"] = 1 if detect else int(chosen.scenes)
-    encoding = Encoding(
-        encoder=chosen.encoder,
-        crf=getattr(chosen, "crf", None),
-        preset=chosen.preset,
-        format=chosen.format,
-        arguments=tuple(getattr(chosen, "ffmpeg_args", ())),
-    )
-    with _terminable(), _Bar() as bar:
-        count = upscale_file(
-            chosen.source,
-            chosen.output,
-            encoding=encoding,
-            upscale=functools.partial(animesr, detect=detect, **options),
-            overwrite=chosen.overwrite,
-            report=bar.say,
-            progress=bar.move,
-        )
-    print(f"{chosen.output}: {count} frames")
-    return 0
-
-
-@contextlib.contextmanager
-def _terminable() -> Generator[None]:
-    """A polite end by the system, too, unwinds and leaves no unfinished file."""
-
-    def end(number: int, _frame: object) -> None:
-        sys.exit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-class _Bar(contextlib.AbstractContextManager["_Bar"]):
-    """Progress on standard error, drawn only where that is a terminal."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-
-    def say(self, text: str) -> None:
-        """Print a line above the bar."""
-        if self._bar is None:
-            print(f"vsanimesr: {text}", file=sys.stderr)
-        else:
-            self._bar.write(f"vsanimesr: {text}", file=sys.stderr)
-
-    def move(self, done: int, total: int) -> None:
-        """Show that `done` of `total` frames are written."""
-        if self._bar is None:
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=total, unit="frame", disable=None, dynamic_ncols=True)
-        self._bar.update(done - self._bar.n if not self._bar.disable else 0)
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
@@ -209,9 +86,16 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
 def _compare(chosen: argparse.Namespace) -> int:
     from vsanimesr.compare.command import run
+    from vsanimesr.encode.display import Text
+    from vsanimesr.encode.progress import Progress
 
-    with _terminable(), _Bar() as bar:
-        print(run(chosen, bar.say, bar.move))
+    display = Text(sys.stdout, sys.stderr)
+
+    def move(done: int, total: int) -> None:
+        display.move(Progress(stage="compare", done=done, total=total, rate=0.0))
+
+    with upscale.terminable(), contextlib.closing(display):
+        print(run(chosen, display.say, move))
     return 0
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from vsanimesr.compare.choose import Look
-from vsanimesr.encode.enlarge import marked
 from vsanimesr.encode.names import shown
+from vsanimesr.encode.scenes import detected
 from vsanimesr.encode.source import open_source as open_video
 from vsanimesr.encode.streams import plan
 from vsanimesr.errors import CompareError, EncodeError
@@ -72,7 +72,7 @@ def open_source(path: Path) -> Source:
                 "compare: the detector of scene changes is not there; install it: "
                 "pip install vapoursynth-scenechange"
             )
-        clip = marked(clip)
+        clip = detected(clip)
     return Source(path=path, clip=clip, times=times)
 
 

@@ -1,9 +1,28 @@
-"""One file in, one file out: decode, enlarge, encode, and keep everything else."""
+"""One file in, one file out: decode, enlarge, encode, and keep everything else.
 
-from vsanimesr.encode.container import MUXERS
-from vsanimesr.encode.enlarge import animesr
-from vsanimesr.encode.ffmpeg import CRF, ENCODERS, Encoding
+The way of an encode: `video` (source) → `scenes` → `chunks` → `render` → `verify` → `journal` →
+`join`; `job` reads as that list.
+"""
+
+from vsanimesr.encode.chunks import CHUNK
+from vsanimesr.encode.encoders import CRF, ENCODERS, PRESETS, Encoding
+from vsanimesr.encode.enlarge import AnimeSR
 from vsanimesr.encode.frames import FORMATS
-from vsanimesr.encode.job import upscale_file
+from vsanimesr.encode.job import SCENES, Result, upscale_file
+from vsanimesr.encode.progress import Progress
+from vsanimesr.encode.streams import MUXERS
 
-__all__ = ["CRF", "ENCODERS", "FORMATS", "MUXERS", "Encoding", "animesr", "upscale_file"]
+__all__ = [
+    "CHUNK",
+    "CRF",
+    "ENCODERS",
+    "FORMATS",
+    "MUXERS",
+    "PRESETS",
+    "SCENES",
+    "AnimeSR",
+    "Encoding",
+    "Progress",
+    "Result",
+    "upscale_file",
+]

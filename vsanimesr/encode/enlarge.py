@@ -2,70 +2,106 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vsanimesr.errors import EncodeError
+from vsanimesr.options import defaults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import vapoursynth as vs
 
-    type Upscale = Callable[[vs.VideoNode, int], vs.VideoNode]
-    """Makes the enlarged clip from the source's clip and a VapourSynth format id; it must
-    keep the number of frames."""
+INDIFFERENT = ("prefetch", "cache", "device")
+"""Options that decide no bytes, or only by the device they come to, which is known as such."""
 
 
-def animesr(
-    clip: vs.VideoNode,
-    format_id: int,
-    *,
-    detect: bool = False,
-    **options: Any,  # noqa: ANN401 (each has a type of its own, in `Options`)
-) -> vs.VideoNode:
-    """Enlarge with the plugin.
+class Upscale(Protocol):
+    """Makes the enlarged clip; workers in other processes get it pickled."""
 
-    Args:
-        clip: The source.
-        format_id: VapourSynth id of the result's format.
-        detect: Look for scene changes first, with the plugin `scd`.
-        options: The other arguments of `core.animesr.Upscale`.
+    @property
+    def block(self) -> int:
+        """Frames of a block of the recurrence; 0: there are none."""
+        ...
 
-    Raises:
-        EncodeError: The plugin, or the detector, is not loaded.
-    """
-    import vapoursynth as vs
+    @property
+    def device(self) -> str:
+        """Where it runs, as of the filter."""
+        ...
 
-    core: Any = vs.core
-    if not hasattr(core, "animesr"):
-        raise EncodeError(
-            "upscale: VapourSynth has not loaded the plugin `animesr`; "
-            "run `vsanimesr doctor`, which shows why"
-        )
-    if detect:
-        if not hasattr(core, "scd"):
+    def __call__(self, clip: vs.VideoNode, format_id: int) -> vs.VideoNode:
+        """Enlarge the source's clip into a VapourSynth format; as many frames."""
+        ...
+
+    def arguments(self) -> dict[str, str]:
+        """By name, what decides the result's bytes and is chosen."""
+        ...
+
+    def engine(self) -> dict[str, str]:
+        """By name, what decides the result's bytes and is found where it runs."""
+        ...
+
+
+@dataclass(frozen=True)
+class AnimeSR:
+    """Enlarges with the plugin."""
+
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Arguments of `core.animesr.Upscale` besides the clip and the format."""
+
+    @property
+    def block(self) -> int:
+        """Frames of a block."""
+        return int(self._all()["block"])
+
+    @property
+    def device(self) -> str:
+        """Where it runs."""
+        return str(self._all()["device"])
+
+    def __call__(self, clip: vs.VideoNode, format_id: int) -> vs.VideoNode:
+        """Enlarge.
+
+        Raises:
+            EncodeError: The plugin is not loaded.
+        """
+        import vapoursynth as vs
+
+        core: Any = vs.core
+        if not hasattr(core, "animesr"):
             raise EncodeError(
-                "upscale: the detector of scene changes is not there; install it: "
-                "pip install vapoursynth-scenechange"
+                "upscale: VapourSynth has not loaded the plugin `animesr`; "
+                "run `vsanimesr doctor`, which shows why"
             )
-        clip = marked(clip)
-    return core.animesr.Upscale(clip, format=format_id, **options)
+        return core.animesr.Upscale(clip, format=format_id, **self.options)
 
+    def arguments(self) -> dict[str, str]:
+        """All options that decide bytes, and what the weights are."""
+        from vsanimesr import weights
 
-def marked(clip: vs.VideoNode) -> vs.VideoNode:
-    """The clip with `_SceneChangePrev` and `_SceneChangeNext` as the plugin `scd` finds them.
+        chosen = {k: str(v) for k, v in self._all().items() if k not in (*INDIFFERENT, "format")}
+        return {**chosen, "weights": weights.digest(weights.load(self._all()["model"]))}
 
-    The detector reads integer GRAY and YUV only, so what else there is is looked at in gray.
-    """
-    import vapoursynth as vs
+    def engine(self) -> dict[str, str]:
+        """The runtime and what it runs on."""
+        from importlib.metadata import PackageNotFoundError, version
 
-    core: Any = vs.core
-    seen = clip
-    if clip.format.color_family == vs.RGB or clip.format.sample_type == vs.FLOAT:
-        matrix = {"matrix": vs.MATRIX_BT709} if clip.format.color_family == vs.RGB else {}
-        seen = core.resize.Bicubic(clip, format=vs.GRAY8, **matrix)
-    found = core.scd.Detect(seen)
-    return core.std.CopyFrameProps(clip, found, props=["_SceneChangePrev", "_SceneChangeNext"])
+        from vsanimesr.engines.backends import BACKENDS
+        from vsanimesr.engines.choice import pick_backend
+        from vsanimesr.engines.cuda_device import devices
+
+        given = self._all()
+        name = given["backend"]
+        if name == "auto":
+            name = pick_backend(given["device"], given["precision"], given["providers"])
+        try:
+            runtime = f"{name} {version(BACKENDS[name].packages[0])}"
+        except (PackageNotFoundError, KeyError):
+            runtime = f"{name}, absent"
+        gpus = [] if given["device"] == "cpu" else devices()
+        return {"runtime": runtime, "runs on": str(gpus[0]) if gpus else "a CPU"}
+
+    def _all(self) -> dict[str, Any]:
+        return defaults() | self.options
 
 
 def enlarged(clip: vs.VideoNode, name: str, upscale: Upscale) -> vs.VideoNode:

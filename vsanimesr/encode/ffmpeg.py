@@ -4,65 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
 import threading
 from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vsanimesr.errors import EncodeError, OptionError
+from vsanimesr.errors import EncodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Buffer, Iterable
 
-CRF = {"x265": 18.0, "x264": 16.0}
-"""Encoders and their default constant rate factor."""
-ENCODERS = tuple(CRF)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Encoding:
-    """How the enlarged video is compressed."""
-
-    encoder: str = "x265"
-    """`x265` or `x264`."""
-    crf: float | None = None
-    """Constant rate factor, lower is better; None: as in `CRF`."""
-    preset: str = "medium"
-    """Speed against size, in the encoder's own words."""
-    format: str = "yuv420p10"
-    """Pixel format of the result. Ten bits keep gradients from banding, and 4:2:0 is what
-    players decode in hardware, whatever the source's chroma was."""
-    arguments: tuple[str, ...] = ()
-    """ffmpeg's output options for the video, in place of encoder, crf and preset."""
-
-    def __post_init__(self) -> None:
-        """Check the encoder.
-
-        Raises:
-            OptionError: An unknown encoder.
-        """
-        if self.encoder not in ENCODERS:
-            raise OptionError(f"encoder={self.encoder}, wanted one of {', '.join(ENCODERS)}")
-
-    def options(self, muxer: str) -> list[str]:
-        """Options of ffmpeg for the video stream in a container of this format."""
-        if self.arguments:
-            return list(self.arguments)
-        crf = CRF[self.encoder] if self.crf is None else self.crf
-        options = [
-            *("-c:v:0", f"lib{self.encoder}"),
-            *("-preset:v:0", self.preset),
-            *("-crf:v:0", f"{crf:g}"),
-        ]
-        if self.encoder == "x265":
-            options += ["-x265-params:v:0", "log-level=error"]  # it ignores ffmpeg's -loglevel
-            if muxer in ("mp4", "mov"):
-                options += ["-tag:v:0", "hvc1"]  # Apple's players refuse hev1
-        return options
+LAST = 8
+"""Lines of what ffmpeg said last that are kept, besides the first error."""
+_CONSEQUENCE = (
+    "Could not open encoder before EOF|Task finished with error|Terminating thread with return"
+    "|Nothing was written into output|Error while opening encoder|Conversion failed"
+    "|Error opening output file|incorrect parameters such as"
+)
+"""What ffmpeg itself says because of an error that it told before."""
 
 
 def find_ffmpeg() -> Path:
@@ -96,10 +59,13 @@ class Process:
                 stderr=subprocess.PIPE,
                 start_new_session=os.name == "posix",
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+                # Else SVT-AV1 tells its build and eight warnings each time.
+                env=os.environ | {"SVT_LOG": os.environ.get("SVT_LOG", "1")},
             )
         except OSError as error:
             raise EncodeError(f"upscale: cannot start {command[0]}: {error}") from error
-        self._said: deque[str] = deque(maxlen=8)
+        self._first = ""
+        self._said: deque[str] = deque(maxlen=LAST)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
@@ -108,7 +74,7 @@ class Process:
         """Process id."""
         return self._child.pid
 
-    def write(self, chunks: Iterable[bytes]) -> None:
+    def write(self, chunks: Iterable[Buffer]) -> None:
         """Send bytes; waits while ffmpeg is busy, so that no queue grows on our side.
 
         Raises:
@@ -151,6 +117,8 @@ class Process:
         with self._child.stderr as pipe:
             for line in pipe:
                 if text := line.decode(errors="replace").strip():
+                    if not self._first and not re.search(_CONSEQUENCE, text):
+                        self._first = text
                     self._said.append(text)
 
     def _verdict(self) -> str:
@@ -161,5 +129,8 @@ class Process:
             how = f"by signal {signal.Signals(-code).name}"
         elif not code:
             how = "before the last frame"
-        said = " | ".join(self._said) or "it said nothing"
+        told = [line for line in self._said if not re.search(_CONSEQUENCE, line)]
+        if self._first and self._first not in told:  # the cause, before what followed from it
+            told.insert(0, self._first)
+        said = " | ".join(told or self._said) or "it said nothing"
         return f"upscale: ffmpeg ended {how}: {said}"

@@ -1,37 +1,64 @@
-"""The job: one file in, one file out, and nothing that looks finished unless it is."""
+"""The job: one file in, one file out, by chunks that are made once, whatever happens meanwhile."""
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import logging
-import os
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from vsanimesr.encode.command import video_input, video_output
-from vsanimesr.encode.container import muxer_of, plan
-from vsanimesr.encode.enlarge import animesr, enlarged
-from vsanimesr.encode.ffmpeg import Encoding, Process, find_ffmpeg
-from vsanimesr.encode.frames import FORMATS, NutWriter, pixel_format
-from vsanimesr.encode.names import beside, url
-from vsanimesr.encode.source import open_source
-from vsanimesr.errors import EncodeError
+from vsanimesr.encode.chunks import CHUNK, Chunk, cut
+from vsanimesr.encode.cluster import render_on
+from vsanimesr.encode.durable import publish, temporary
+from vsanimesr.encode.encoders import Encoding
+from vsanimesr.encode.enlarge import AnimeSR, Upscale
+from vsanimesr.encode.facts import film_facts
+from vsanimesr.encode.ffmpeg import find_ffmpeg
+from vsanimesr.encode.film import Film
+from vsanimesr.encode.frames import FORMATS, pixel_format
+from vsanimesr.encode.hdr import lost, static
+from vsanimesr.encode.hire import children, gpus, here
+from vsanimesr.encode.join import join, tried
+from vsanimesr.encode.journal import Journal
+from vsanimesr.encode.messages import logged
+from vsanimesr.encode.names import shown
+from vsanimesr.encode.parts import held
+from vsanimesr.encode.picture import Look
+from vsanimesr.encode.progress import Pace, Progress
+from vsanimesr.encode.render import Renderer
+from vsanimesr.encode.scenes import find
+from vsanimesr.encode.script import is_script
+from vsanimesr.encode.streams import muxer_of, plan
+from vsanimesr.encode.video import open_video
+from vsanimesr.encode.workers import Work, run
+from vsanimesr.errors import EncodeError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-    import vapoursynth as vs
+    from vsanimesr.encode.source import Source
+    from vsanimesr.encode.streams import Plan
+    from vsanimesr.encode.verify import Made
 
-    from vsanimesr.encode.enlarge import Upscale
+SCENES = ("detect", "1", "0")
+"""Where scenes start: found by a detector, marked in the frames, nowhere."""
 
-_HDR = {
-    "MasteringDisplayMaxLuminance": "mastering display",
-    "ContentLightLevelMax": "light level",
-    "DolbyVisionRPU": "Dolby Vision",
-    "HDR10Plus": "HDR10+",
-}
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What became of a file."""
+
+    output: Path
+    frames: int
+    seconds: float
+    """Since the call."""
+    rendered: int
+    """Frames that were made now, not by an earlier run."""
+    resumed: int
+    """Chunks that an earlier run had made."""
+    chunks: int
+    size: int
+    """Bytes of the file."""
 
 
 def upscale_file(
@@ -40,76 +67,142 @@ def upscale_file(
     *,
     encoding: Encoding | None = None,
     upscale: Upscale | None = None,
+    track: int | None = None,
+    sound_from: Path | None = None,
+    scenes: str = "detect",
+    chunk: int = CHUNK,
+    incomplete: bool = False,
+    progressive: bool = False,
+    workers: int = 0,
+    scheduler: str = "",
+    fresh: bool = False,
     overwrite: bool = False,
     report: Callable[[str], None] = lambda _: None,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> int:
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Result:
     """Enlarge the video of a file; keep its frame times, sound, subtitles, chapters and tags.
 
-    The result is written beside `output` as `.NAME.part` and takes its name only when it is
-    complete, checked and on the disk; after an error or a Ctrl-C no file is left.
+    What is done lies beside `output` in `.NAME.parts`, and the same call goes on with it after an
+    error, a Ctrl-C, or the end of the process. `output` is written when all is done and checked.
 
     Args:
-        source: A file with video.
-        output: The file to write: .mkv, .mp4, .m4v or .mov.
+        source: A file with video, or a VapourSynth script whose output 0 is one.
+        output: The file to write: .mkv, .mp4, .m4v or .mov. Of a link, what it leads to.
         encoding: How to compress; None: the defaults of `Encoding`.
         upscale: What enlarges the clip; None: `core.animesr.Upscale` with its defaults.
+        track: Number of the video stream among all streams; None: the default one.
+        sound_from: A file that sound, subtitles and all the rest are taken from, not `source`.
+        scenes: One of `SCENES`.
+        chunk: Least frames of a chunk, 1 or more.
+        incomplete: Whether the source may be shorter than it states.
+        progressive: Whether marks of interlaced frames are ignored.
+        workers: Processes that render; 0: one for each GPU, or none besides this one.
+        scheduler: Address of a Dask scheduler whose workers render, or the file it has written.
+        fresh: Whether to forget what an earlier call has done.
         overwrite: Whether `output` may exist.
         report: Called with each line the user should read.
-        progress: Called with the frames done and the frames in all.
-
-    Returns:
-        The number of frames written.
+        progress: Called whenever something moves.
 
     Raises:
-        EncodeError: The source cannot be read or enlarged, the result cannot be written.
+        EncodeError: The source cannot be read or enlarged, the result cannot be written, or what
+            is done was done with other arguments or versions.
+        OptionError: An argument is not possible.
     """
-    encoding = encoding or Encoding()
+    begun = time.monotonic()
+    encoding, upscale = encoding or Encoding(), upscale or AnimeSR()
+    _check_arguments(scenes, chunk, workers, encoding)
+    if output.is_symlink():
+        output = output.resolve()
     muxer = _check_paths(source, output, overwrite)
-    ffmpeg = find_ffmpeg()
-    if encoding.format not in FORMATS:
-        pixel_format(encoding.format)
-    part = beside(output, ".part")
-    with (
-        tempfile.TemporaryDirectory(prefix="vsanimesr-") as folder,
-        _removed(part),
-        _logged(report),
-    ):
-        extras = plan(source, muxer, Path(folder))
-        opened = open_source(source, extras.track)
-        for note in (opened.times.note, *opened.notes, *extras.notes):
+    find_ffmpeg()  # or its absence is told before anything takes its time
+    with held(output, report) as parts, logged(report):
+        if fresh:
+            parts.forget()
+        number, rest = _rest(source, muxer, track, sound_from)
+        Pace("index", 0, progress)
+        film = Film(
+            source=source.absolute(),
+            track=number,
+            upscale=upscale,
+            encoding=encoding,
+            incomplete=incomplete,
+            progressive=progressive,
+        )
+        video = open_video(film)
+        notes = [video.times.note, *video.notes, *(rest.notes if rest else ())]
+        for note in (*notes, _lost(video, encoding, source)):
             if note:
                 report(note)
-        clip = enlarged(opened.clip, encoding.format, upscale or animesr)
-        frames = _frames(clip, source)
-        first = next(frames)
-        if lost := [text for prop, text in _HDR.items() if prop in first.props]:
-            report(f"{', '.join(lost)} data of {source.name} is not carried over")
-        command = [
-            *(str(ffmpeg), "-hide_banner", "-nostdin", "-nostats", "-loglevel", "error", "-y"),
-            *video_input(first, extras.shift),
-            *("-itsoffset", f"{-extras.shift:.6f}", "-i", url(source)),
-            *video_output(first, opened.times, extras.shift, muxer),
-            *encoding.options(muxer),
-            *extras.options,  # last: what is said there of one stream wins over `-c:v`
-            *("-f", muxer, url(part)),
-        ]
-        process = Process(command)
-        try:
-            writer = NutWriter(clip, opened.times)
-            for n, frame in enumerate(itertools.chain([first], frames)):
-                process.write(writer.frame(n, frame))
-                progress(n + 1, len(clip))
-            process.write(writer.end())
-            complaints = process.finish()
-        finally:
-            process.kill()
-            frames.close()
-        for line in complaints:
-            report(f"ffmpeg: {line}")
-        _check_count(part, len(clip))
-        _publish(part, output)
-    return len(clip)
+        journal = Journal(parts.folder, output)
+        journal.agree(film_facts(film, video, scenes, chunk))
+        count = workers or max(1, len(gpus(upscale.device)))
+        renderer = None if scheduler or count > 1 else Renderer(film, video)
+        starts = journal.scenes()
+        if starts is None:
+            if renderer:
+                renderer.try_encoder(temporary(parts.folder, ".mkv"))
+            for note in tried(rest) if rest else ():
+                report(note)
+            pace = Pace("scenes", len(video.clip), progress)
+            starts = [] if scenes == "0" else _scenes(film, video, scenes, report, pace)
+            journal.enter_scenes(starts)
+        film = replace(film, scenes=tuple(starts))
+        chunks = cut(len(video.clip), starts, upscale.block, chunk)
+        parts.keep = parts.keep or len(chunks) > 1
+        resumed = _looked_at(journal, chunks, progress)
+        todo = [one for one in chunks if one not in resumed]
+        pace = Pace("chunks", len(video.clip), progress, done=sum(map(len, resumed)))
+        work = Work(
+            chunks=todo,
+            touch=chunks[len(chunks) // 2],
+            folder=parts.folder,
+            accept=journal.accept,
+            enter=journal.enter,
+            moved=pace.moved,
+            report=report,
+        )
+        if scheduler:
+            render_on(scheduler, film, work)
+        elif renderer:
+            run(work, here(film, renderer))
+        else:
+            run(work, children(film, count, upscale.device, report))
+        pace = Pace("join", len(video.clip), progress)
+        part = temporary(parts.folder, output.suffix)
+        notes = join(
+            [journal.file(one) for one in chunks],
+            part,
+            times=video.times,
+            rest=rest,
+            muxer=muxer,
+            tags={"ENCODER_SETTINGS": encoding.settings()},
+            moved=lambda done: pace.at(done, len(video.clip)),
+        )
+        for note in notes:
+            report(note)
+        size = part.stat().st_size
+        _check_paths(source, output, overwrite)  # it may have appeared meanwhile
+        if note := publish(part, output):
+            report(f"{output} is whole, but its folder cannot be synced: {note}")
+        parts.keep = False
+    return Result(
+        output=output,
+        frames=len(video.clip),
+        seconds=time.monotonic() - begun,
+        rendered=len(video.clip) - sum(len(one) for one in resumed),
+        resumed=len(resumed),
+        chunks=len(chunks),
+        size=size,
+    )
+
+
+def _check_arguments(scenes: str, chunk: int, workers: int, encoding: Encoding) -> None:
+    if scenes not in SCENES:
+        raise OptionError(f"scenes={scenes}, wanted one of {', '.join(SCENES)}")
+    if chunk < 1 or workers < 0:
+        raise OptionError(f"chunk={chunk} and workers={workers}, wanted 1 and 0 or more")
+    if encoding.format not in FORMATS:
+        pixel_format(encoding.format)
 
 
 def _check_paths(source: Path, output: Path, overwrite: bool) -> str:
@@ -117,6 +210,8 @@ def _check_paths(source: Path, output: Path, overwrite: bool) -> str:
     if not output.parent.is_dir():
         raise EncodeError(f"upscale: the folder {output.parent} is not there; make it first")
     if output.exists():
+        if not output.is_file() and not output.is_dir():
+            raise EncodeError(f"upscale: {output} is no file; give the name of one")
         if source.exists() and output.samefile(source):
             raise EncodeError(f"upscale: {output} is the source itself; give another output")
         if output.is_dir():
@@ -126,83 +221,50 @@ def _check_paths(source: Path, output: Path, overwrite: bool) -> str:
     return muxer
 
 
-def _frames(clip: vs.VideoNode, source: Path) -> Generator[Any]:
-    """Frames in order, several in flight; their number bounds what waits in memory."""
+def _rest(
+    source: Path, muxer: str, track: int | None, sound_from: Path | None
+) -> tuple[int, Plan | None]:
+    """Number of the video, and what goes along with it: of a script, nothing by itself."""
+    if not is_script(source):
+        rest = plan(source, muxer, track=track)
+        return rest.track, plan(sound_from, muxer, video=False) if sound_from else rest
+    return -1, plan(sound_from, muxer, video=False) if sound_from else None
+
+
+def _scenes(
+    film: Film, video: Source, scenes: str, report: Callable[[str], None], pace: Pace
+) -> list[int]:
+    look = Look()
+    starts = find(video.clip, scenes == "detect", look, pace.at)
+    if why := look.refusal():
+        raise EncodeError(f"upscale: {shown(film.source)}: {why}")
+    for note in look.notes():
+        report(note)
+    return starts
+
+
+def _lost(video: Source, encoding: Encoding, source: Path) -> str:
+    """What HDR metadata does not get into the result, or nothing."""
     import vapoursynth as vs
 
-    n = 0
-    frames = clip.frames(close=True)
     try:
-        for n, frame in enumerate(frames, 1):  # noqa: B007 (n names the frame that failed)
-            yield frame
+        props = video.clip.get_frame(0).props
     except vs.Error as error:
-        raise EncodeError(f"frame {n} of {source}: {error}") from error
-    finally:
-        cast("Any", frames).close()
+        raise EncodeError(f"frame 0 of {shown(source)}: {error}") from error
+    names = lost(props)
+    if encoding.arguments:
+        names = [*static(props), *names]
+    return f"{', '.join(names)} data of {source.name} is not carried over" if names else ""
 
 
-@contextlib.contextmanager
-def _removed(part: Path) -> Generator[None]:
-    """Take the unfinished file away whatever happens."""
-    try:
-        yield
-    finally:
-        part.unlink(missing_ok=True)
-
-
-class _Messages(logging.Handler):
-    """Sends warnings, once each, where the user looks."""
-
-    def __init__(self, report: Callable[[str], None]) -> None:
-        super().__init__()
-        self._report = report
-        # BestSource 22 declares too few return values; VapourSynth mentions it on every call.
-        self._seen = {"VideoSource: no return value(s) named timebaseden, timebasenum, timestamps"}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        if text not in self._seen:
-            self._seen.add(text)
-            self._report(text)
-
-
-@contextlib.contextmanager
-def _logged(report: Callable[[str], None]) -> Generator[None]:
-    """Report what VapourSynth and the plugin log; it would print through a progress bar."""
-    handler = _Messages(report)
-    loggers = [logging.getLogger(name) for name in ("vapoursynth", "vsanimesr")]
-    before = [logger.propagate for logger in loggers]
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.propagate = False
-    try:
-        yield
-    finally:
-        for logger, propagate in zip(loggers, before, strict=True):
-            logger.removeHandler(handler)
-            logger.propagate = propagate
-
-
-def _check_count(part: Path, wanted: int) -> None:
-    import av
-
-    with av.open(url(part)) as container:
-        video = container.streams.video[0]
-        written = sum(1 for packet in container.demux(video) if packet.size)
-    if written != wanted:
-        raise EncodeError(
-            f"upscale: the file written holds {written} frames, wanted {wanted}; "
-            "nothing was kept (do the options for ffmpeg drop or add frames?)"
-        )
-
-
-def _publish(part: Path, output: Path) -> None:
-    with part.open("r+b") as file:
-        os.fsync(file.fileno())
-    part.replace(output)
-    if os.name == "posix":  # the name, too, has to survive a power cut
-        folder = os.open(output.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+def _looked_at(
+    journal: Journal, chunks: Sequence[Chunk], progress: Callable[[Progress], None]
+) -> dict[Chunk, Made]:
+    """Chunks that an earlier run has made, each looked at again."""
+    found: dict[Chunk, Made] = {}
+    pace = Pace("check", len(chunks), progress)
+    for chunk in chunks:
+        if made := journal.made(chunk):
+            found[chunk] = made
+        pace.moved()
+    return found

@@ -1,0 +1,194 @@
+"""How an encode is shown: a bar, a line now and then, or events for programs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vsanimesr.encode.job import Result
+    from vsanimesr.encode.progress import Progress
+
+EVERY = 30.0
+"""Seconds between lines where nobody looks at a terminal."""
+
+
+class Display(Protocol):
+    """Shows what happens to one file after the other."""
+
+    def begin(self, source: Path, output: Path) -> None:
+        """A file is begun."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Something the user should read."""
+        ...
+
+    def move(self, progress: Progress) -> None:
+        """Something has moved."""
+        ...
+
+    def end(self, result: Result) -> None:
+        """A file is done."""
+        ...
+
+    def skip(self, output: Path) -> None:
+        """A file was done before."""
+        ...
+
+    def fail(self, source: Path, text: str) -> None:
+        """A file of several failed."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        ...
+
+
+class Text:
+    """For people: results to `out`, all else to `err`, with a bar where that is a terminal."""
+
+    def __init__(self, out: TextIO, err: TextIO) -> None:
+        self._out, self._err = out, err
+        self._bar: Any = None
+        self._stage, self._said = "", time.monotonic()
+
+    def begin(self, source: Path, output: Path) -> None:
+        """See `Display`."""
+        self._stage = ""
+
+    def say(self, text: str) -> None:
+        """See `Display`."""
+        if self._bar is not None:
+            self._bar.clear()
+        self._err.write(f"vsanimesr: {text}\n")
+        self._err.flush()
+
+    def move(self, progress: Progress) -> None:
+        """See `Display`."""
+        if self._err.isatty():
+            self._draw(progress)
+        elif time.monotonic() - self._said >= EVERY:
+            self._said = time.monotonic()
+            self.say(line(progress))
+
+    def end(self, result: Result) -> None:
+        """See `Display`."""
+        self.close()
+        self._print(f"{result.output}: {summary(result)}")
+
+    def skip(self, output: Path) -> None:
+        """See `Display`."""
+        self._print(f"{output}: done before")
+
+    def fail(self, source: Path, text: str) -> None:
+        """See `Display`."""
+        self.close()
+        self.say(f"{source}: {text}")
+
+    def close(self) -> None:
+        """See `Display`."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _print(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # nobody reads any more: the file is whole all the same
+            self._out.write(f"{text}\n")
+            self._out.flush()
+
+    def _draw(self, progress: Progress) -> None:
+        if self._bar is None or progress.stage != self._stage:
+            from tqdm import tqdm
+
+            self.close()
+            self._stage = progress.stage
+            self._bar = tqdm(
+                initial=progress.done,
+                total=progress.total or None,
+                desc=progress.stage,
+                unit="",
+                file=self._err,
+                dynamic_ncols=True,
+                leave=False,
+                bar_format="{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{postfix}",
+            )
+        rest = "" if progress.left is None else f", {clock(progress.left)} left"
+        self._bar.set_postfix_str(f"{progress.rate:.2f}/s{rest}" if progress.rate else "", False)
+        self._bar.update(progress.done - self._bar.n)
+
+
+class Events:
+    """For programs: a line of JSON for each event."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._file = ""
+        self._last: tuple[str, float] = ("", 0.0)
+
+    def begin(self, source: Path, output: Path) -> None:
+        """See `Display`."""
+        self._file = str(source)
+        self._write("begin", output=str(output))
+
+    def say(self, text: str) -> None:
+        """See `Display`."""
+        self._write("note", text=text)
+
+    def move(self, progress: Progress) -> None:
+        """See `Display`; twice a second, and at both ends of a stage."""
+        stage, said = self._last
+        now, whole = time.monotonic(), progress.done == progress.total
+        if stage != progress.stage or now - said >= 0.5 or whole:
+            self._last = (progress.stage, now)
+            self._write("progress", **asdict(progress), left=progress.left)
+
+    def end(self, result: Result) -> None:
+        """See `Display`."""
+        self._write("done", **(asdict(result) | {"output": str(result.output)}))
+
+    def skip(self, output: Path) -> None:
+        """See `Display`."""
+        self._write("skipped", output=str(output))
+
+    def fail(self, source: Path, text: str) -> None:
+        """See `Display`."""
+        self._write("failed", text=text)
+
+    def close(self) -> None:
+        """See `Display`."""
+
+    def _write(self, event: str, **about: object) -> None:
+        self._out.write(json.dumps({"event": event, "file": self._file, **about}) + "\n")
+        self._out.flush()
+
+
+def line(progress: Progress) -> str:
+    """A stage in words."""
+    of = f" of {progress.total}" if progress.total else ""
+    words = [f"{progress.stage}: {progress.done}{of}"]
+    words += [f"{progress.rate:.2f} a second"] if progress.rate else []
+    words += [f"{clock(progress.left)} left"] if progress.left is not None else []
+    return ", ".join(words)
+
+
+def summary(result: Result) -> str:
+    """What became of a file, in words."""
+    words = [f"{result.frames} frames in {clock(result.seconds)}"]
+    if result.rendered and result.seconds:
+        words.append(f"{result.rendered / result.seconds:.2f} frames/s")
+    if result.resumed:
+        words.append(f"{result.resumed} of {result.chunks} chunks from before")
+    return ", ".join([*words, f"{result.size / 1e6:.1f} MB"])
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
