@@ -7,13 +7,14 @@ import shutil
 import subprocess
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from vsanimesr.encode.join import check_video, join, tried
+from vsanimesr.encode.join import _read, check_video, join, tried
 from vsanimesr.encode.source import open_source
 from vsanimesr.encode.streams import plan
 from vsanimesr.encode.times import Times
@@ -389,6 +390,21 @@ def test_damaged_sound_is_said_and_the_rest_kept(chunks, tmp_path):
         assert kept[-1] - kept[0] == pytest.approx(all_of_it[-1] - all_of_it[0], abs=2e-3)
         assert any("damaged packets will be left out" in note for note in notes)
         assert any("left out, the rest is kept" in note for note in notes)
+
+
+def test_reading_goes_on_behind_damage():
+    """The reader of a container may fail at a place, and go on after it."""
+    answers = iter([[1, 2], None, None, [3], None, [4]])
+
+    def demux(streams):
+        found = next(answers)
+        if found is None:
+            raise av.error.InvalidDataError(1, "damaged")
+        yield from found
+        if found != [4]:
+            raise av.error.InvalidDataError(1, "damaged")
+
+    assert list(_read(SimpleNamespace(demux=demux), [])) == [1, 2, 3, 4]
 
 
 def test_a_hole_in_converted_sound_is_silent_not_closed(chunks, tmp_path):

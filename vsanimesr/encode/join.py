@@ -14,9 +14,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from vsanimesr.encode.carry import Carrier
+from vsanimesr.encode.muxer import added, reason, refusal
 from vsanimesr.encode.names import shown, url
 from vsanimesr.encode.stated import stating, template
-from vsanimesr.encode.streams import added, reason, refusal
 from vsanimesr.errors import EncodeError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vsanimesr.encode.times import Times
 
 _HIGHEST = 2**31 - 1  # libav's rationals are two ints
+_ATTEMPTS = 1000  # to read on behind damage
 
 
 def join(
@@ -272,7 +273,7 @@ def _rest(
     if not carriers:
         return
     now = Fraction(0)
-    for packet in source.demux([source.streams[number] for number in carriers]):
+    for packet in _read(source, [source.streams[number] for number in carriers]):
         carrier = carriers.get(packet.stream_index)
         if carrier is None:
             continue
@@ -283,6 +284,21 @@ def _rest(
     for carrier in carriers.values():
         for made in carrier.end():
             yield now, made, carrier
+
+
+def _read(source: Any, streams: list[Any]) -> Iterator[Any]:  # noqa: ANN401
+    """The packets of a source, beyond what is damaged."""
+    from av.error import InvalidDataError
+
+    failed = 0
+    while failed < _ATTEMPTS:
+        try:
+            for packet in source.demux(streams):
+                failed = 0
+                yield packet
+            return
+        except InvalidDataError:  # the reader goes on behind it
+            failed += 1
 
 
 def _mux(result: Any, packet: Any, carrier: Carrier) -> None:  # noqa: ANN401

@@ -7,14 +7,13 @@ the muxer's own reason.
 
 from __future__ import annotations
 
-import contextlib
 import io
-import itertools
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from vsanimesr.encode.muxer import added, conversions, first_packets, lost, opened, refusal
 from vsanimesr.encode.names import shown, url
 from vsanimesr.encode.picture import picture
 from vsanimesr.errors import EncodeError
@@ -34,22 +33,6 @@ _STATISTICS = (
 # Facts of the old container or the old picture: transparency and the two views of one.
 _OLD = ("ALPHA_MODE", "VIDEOALPHAMODE")
 _CONTAINER = ("ENCODER", "MAJOR_BRAND", "MINOR_VERSION", "COMPATIBLE_BRANDS", "VARIANT_BITRATE")
-_TEXT = ("subrip", "mov_text")
-# Of each sample format, what holds its samples exactly, most compact first.
-_EXACT = {
-    "u8": ("pcm_u8", "flac", "alac", "pcm_s16le"),
-    "s16": ("flac", "alac", "pcm_s16le"),
-    "s32": ("pcm_s32le",),
-    "s24": ("flac", "alac", "pcm_s24le"),
-    "flt": ("pcm_f32le",),
-    "dbl": ("pcm_f64le",),
-}
-_WRITTEN = {"pcm_u8": "u8", "pcm_s16le": "s16", "pcm_f32le": "flt", "pcm_f64le": "dbl"}
-
-_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-"""As libavutil's av_channel_layout_default has them."""
-_LOOK, _ENOUGH = 2000, 5
-"""Packets of a file that are looked at, and of a stream."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +135,7 @@ def plan(path: Path, muxer: str, *, track: int | None = None, video: bool = True
             chosen.shift = _start(container)
         chosen.tags = _without(container.metadata, _CONTAINER)
         chosen.chapters = [dict(chapter) for chapter in container.chapters()]
-        said, first = _described(container), _first(container)
+        said, first = _described(container), first_packets(container)
         for stream in container.streams:
             other_video = stream.type == "video" and not _is_cover(stream)
             if stream.index != chosen.track and (video or not other_video):
@@ -198,19 +181,6 @@ def _describe(chosen: Plan, stream: Any) -> None:  # noqa: ANN401
         chosen.notes.append(f"that the picture is two views is not said in {chosen.muxer}")
 
 
-def _first(container: Any) -> dict[int, list[Any]]:  # noqa: ANN401
-    """The first packets of each stream, as far as they come early in the file."""
-    from av.error import FFmpegError
-
-    found = dict[int, list[Any]]()
-    with contextlib.suppress(FFmpegError):
-        for packet in itertools.islice(container.demux(), _LOOK):
-            own = found.setdefault(packet.stream_index, [])
-            if packet.size and len(own) < _ENOUGH:
-                own.append(packet)
-    return found
-
-
 def _carry(
     chosen: Plan,
     container: Any,  # noqa: ANN401
@@ -243,150 +213,19 @@ def _carry(
         carried["codec"] = _codec(stream, said)
     reason = refusal(stream, chosen.muxer, codec=carried.get("codec", ""), packets=first)
     if reason and stream.type == "audio":
-        _opened(stream, first)
+        opened(stream, first)
     if not reason and _is_cover(stream) and not _holds_cover(container, stream, chosen.muxer):
         reason = f"{chosen.muxer} holds no covers"
     if not reason:
         chosen.streams.append(Carried(**carried, tags=tags))
         return
-    for encoder, samples in _conversions(stream):
+    for encoder, samples in conversions(stream):
         if not refusal(stream, chosen.muxer, encoder, samples):
             one = Carried(**carried, encoder=encoder, samples=samples, tags=_converted(tags))
             chosen.streams.append(one)
-            loss = "its styling is lost" if stream.type == "subtitle" else _loss(stream)
-            chosen.notes.append(f"{name} becomes {encoder}: {loss} ({reason})")
+            chosen.notes.append(f"{name} becomes {encoder}: {lost(stream)} ({reason})")
             return
     chosen.notes.append(f"{name} is left out: {reason}")
-
-
-def _opened(stream: Any, first: Sequence[Any]) -> None:  # noqa: ANN401
-    """Decode a little where only that tells the format of the samples."""
-    from av.error import FFmpegError
-
-    for packet in first:
-        if stream.codec_context is None or stream.codec_context.format is not None:
-            return
-        with contextlib.suppress(FFmpegError, ValueError):  # the latter: without a decoder
-            stream.decode(packet)
-
-
-def _conversions(stream: Any) -> list[tuple[str, str]]:  # noqa: ANN401
-    """Encoders, with the sample format each takes, that hold all of what is decoded."""
-    context = stream.codec_context
-    if context is None:
-        return []
-    if stream.type == "subtitle":
-        return [(encoder, "") for encoder in _TEXT] if context.codec.text_sub else []
-    if stream.type != "audio" or context.format is None:
-        return []
-    exact = context.format.name.removesuffix("p")
-    if exact == "s32" and (context.bits_per_raw_sample or 32) <= 24:
-        exact = "s24"
-    if context.codec.lossy and not context.codec.lossless and exact in ("flt", "dbl"):
-        exact = "s24"  # what is decoded is itself an estimate, far coarser than 24 bits
-    wider = {"flac": "s16" if exact in ("u8", "s16") else "s32"}
-    wider["alac"] = wider["flac"] + "p"
-    return [
-        (encoder, wider.get(encoder) or _WRITTEN.get(encoder, "s32"))
-        for encoder in _EXACT.get(exact, ())
-    ]
-
-
-def _loss(stream: Any) -> str:  # noqa: ANN401
-    if "Atmos" in str(stream.profile) or "DTS:X" in str(stream.profile):
-        return "its objects are lost, its channels are kept"
-    if stream.codec_context.codec.lossy and not stream.codec_context.codec.lossless:
-        return "what is decoded of it is kept whole"
-    return "nothing is lost"
-
-
-def refusal(
-    stream: Any,  # noqa: ANN401
-    muxer: str,
-    encoder: str = "",
-    samples: str = "",
-    codec: str = "",
-    packets: Sequence[Any] = (),
-) -> str:
-    """Why a muxer takes no such stream, in its own words; empty: it does.
-
-    Args:
-        stream: Of PyAV.
-        muxer: ffmpeg's name of the result's format.
-        encoder: What it is encoded with; empty: it is copied.
-        samples: Sample format that the encoder takes.
-        codec: The name of a codec that cannot be decoded here.
-        packets: The stream's first, for some muxers look at them.
-    """
-    import av
-    import av.logging
-    from av.error import FFmpegError
-
-    before = av.logging.get_level()
-    av.logging.set_level(av.logging.ERROR)
-    said = list[tuple[int, str, str]]()
-    try:
-        with av.logging.Capture() as said, av.open(io.BytesIO(), "w", format=muxer) as trial:
-            one = added(trial, stream, encoder, samples, codec)
-            trial.start_encoding()
-            for packet in packets:  # some are looked at only when the file is ended
-                copy = av.Packet(bytes(packet))
-                copy.stream, copy.time_base = one, packet.time_base
-                copy.pts = copy.dts = packet.pts if packet.pts is not None else packet.dts
-                copy.duration, copy.is_keyframe = packet.duration or 0, packet.is_keyframe
-                with contextlib.suppress(FFmpegError):  # damaged: that is another matter
-                    trial.mux(copy)
-    except (FFmpegError, ValueError, NotImplementedError) as error:
-        why = reason(error, said)
-        if codec and "does not support" not in why:
-            why = f"FFmpeg's libraries here cannot decode {codec}, only copy it ({why})"
-        return why
-    finally:
-        av.logging.set_level(before)
-    return ""
-
-
-def reason(error: Exception, said: Sequence[tuple[int, str, str]] = ()) -> str:
-    """What FFmpeg's libraries say was wrong: their own line, else the kind of error."""
-    log = getattr(error, "log", None)
-    words = [" ".join(text.split()).rstrip(".!") for _, _, text in (*said, *([log] if log else ()))]
-    words = [text.split(", add '-")[0] for text in words]  # advice for ffmpeg's own command
-    return words[0] if words else str(getattr(error, "strerror", None) or error)
-
-
-def added(
-    container: Any,  # noqa: ANN401
-    stream: Any,  # noqa: ANN401
-    encoder: str = "",
-    samples: str = "",
-    codec: str = "",
-) -> Any:  # noqa: ANN401
-    """Add a stream to an output of PyAV.
-
-    Args:
-        container: The output.
-        stream: Of the source.
-        encoder: What it is encoded with; empty: it is copied.
-        samples: Sample format that the encoder takes.
-        codec: The name of a codec that cannot be decoded here.
-    """
-    if codec:
-        return container.add_mux_stream(codec)
-    if not encoder:
-        return container.add_stream_from_template(stream, opaque=True)
-    if stream.type == "audio":
-        context = stream.codec_context
-        one = container.add_stream(encoder, rate=context.sample_rate)
-        layout = context.layout.name
-        if layout.endswith(" channels"):  # their number is all that is known
-            layout = _LAYOUTS.get(context.channels, layout)
-        one.layout, one.format = layout, samples
-        return one
-    one = container.add_stream(encoder)
-    stream.codec_context.open(strict=False)  # only then does it say how it is styled
-    one.codec_context.subtitle_header = stream.codec_context.subtitle_header
-    one.time_base = Fraction(1, 1000)
-    return one
 
 
 def _kept_otherwise(chosen: Plan, stream: Any, said: str) -> bool:  # noqa: ANN401
