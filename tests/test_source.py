@@ -12,6 +12,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 import vapoursynth as vs
+from enlargers import By
 
 from vsanimesr.encode import Encoding, names, upscale_file
 from vsanimesr.encode.picture import Look, Picture, applied
@@ -52,10 +53,6 @@ def seconds(times):
     return [pts * times.base for pts in times.pts]
 
 
-def nearest(clip, format_id):
-    return clip.resize.Point(clip.width * 4, clip.height * 4, format=format_id)
-
-
 # Names
 
 
@@ -81,10 +78,8 @@ def test_any_name_is_taken(name, tmp_path, monkeypatch):
     folder.mkdir()
     source, output = Path(os.fsdecode(name)), folder / os.fsdecode(name)
     shutil.copy(SOURCES / "any.mkv", source)
-    count = upscale_file(
-        source, output, upscale=nearest, encoding=Encoding(preset="ultrafast", encoder="x264")
-    )
-    assert count == 20
+    encoding = Encoding(preset="ultrafast", encoder="x264")
+    assert upscale_file(source, output, upscale=By(), encoding=encoding).frames == 20
     assert [os.fsencode(p.name) for p in folder.iterdir()] == [name]
 
 

@@ -140,7 +140,7 @@ def upscale_file(
         starts = journal.scenes()
         if starts is None:
             if renderer:
-                renderer.try_encoder(temporary(parts.folder, ".mkv"))
+                renderer.try_encoder(temporary(parts.folder, ".mkv"), muxer)
             for note in tried(rest) if rest else ():
                 report(note)
             pace = Pace("scenes", len(video.clip), progress)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import itertools
 import math
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from vsanimesr.encode.carry import Carrier
-from vsanimesr.encode.muxer import added, reason, refusal
+from vsanimesr.encode.muxer import added, reason
 from vsanimesr.encode.names import shown, url
 from vsanimesr.encode.stated import stating, template
 from vsanimesr.errors import EncodeError
@@ -309,30 +308,6 @@ def _mux(result: Any, packet: Any, carrier: Carrier) -> None:  # noqa: ANN401
         result.mux_one(packet)
     except (InvalidDataError, ArgumentError):
         carrier.damaged += 1
-
-
-def check_video(chunk: Path, muxer: str) -> None:
-    """Ask the result's muxer whether it takes what an encoder makes, before all is encoded.
-
-    Args:
-        chunk: Any chunk, however short.
-        muxer: ffmpeg's name of the result's format.
-
-    Raises:
-        EncodeError: It does not.
-    """
-    import av
-
-    with av.open(url(chunk)) as container:
-        stream: Any = container.streams.video[0]
-        packets = list(itertools.islice((p for p in container.demux(stream) if p.size), 5))
-        why = refusal(stream, muxer, packets=packets)
-        if why:
-            codec = stream.codec_context.codec.canonical_name
-            raise EncodeError(
-                f"upscale: the result's container, {muxer}, takes no {codec} video: {why}; choose "
-                "another encoder or another container"
-            )
 
 
 def tried(rest: Plan) -> list[str]:

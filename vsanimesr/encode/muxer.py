@@ -8,8 +8,11 @@ import itertools
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from vsanimesr.encode.names import url
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 _TEXT = ("subrip", "mov_text")
 # Of each sample format, what holds its samples exactly, most compact first.
@@ -73,6 +76,28 @@ def refusal(
     finally:
         av.logging.set_level(before)
     return ""
+
+
+def video_refusal(chunk: Path, muxer: str) -> str:
+    """Why the result's container cannot hold what an encoder makes; empty: it can.
+
+    Args:
+        chunk: Any chunk, however short.
+        muxer: ffmpeg's name of the result's format.
+    """
+    import av
+
+    with av.open(url(chunk)) as container:
+        stream: Any = container.streams.video[0]
+        packets = list(itertools.islice((p for p in container.demux(stream) if p.size), _ENOUGH))
+        why = refusal(stream, muxer, packets=packets)
+        codec = stream.codec_context.codec.canonical_name
+    if not why:
+        return ""
+    return (
+        f"the result's container, {muxer}, takes no {codec} video: {why}; choose another encoder "
+        "or another container"
+    )
 
 
 def reason(error: Exception, said: Sequence[tuple[int, str, str]] = ()) -> str:

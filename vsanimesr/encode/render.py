@@ -11,6 +11,7 @@ from vsanimesr.encode.enlarge import enlarged
 from vsanimesr.encode.ffmpeg import Process, find_ffmpeg
 from vsanimesr.encode.frames import pixel_format
 from vsanimesr.encode.hdr import parameters
+from vsanimesr.encode.muxer import video_refusal
 from vsanimesr.encode.names import shown, url
 from vsanimesr.encode.scenes import marked
 from vsanimesr.encode.verify import Made, verify
@@ -111,11 +112,16 @@ class Renderer:
         self._check()
         return verify(path, len(chunk))
 
-    def try_encoder(self, path: Path) -> None:
+    def try_encoder(self, path: Path, muxer: str) -> None:
         """Encode a gray frame of the film's size, before anything takes its time.
 
+        Args:
+            path: A file that is written and removed.
+            muxer: ffmpeg's name of the result's format.
+
         Raises:
-            EncodeError: The encoder refuses it, or makes something else of it.
+            EncodeError: The encoder refuses it, or makes something else of it; or the result's
+                container cannot hold what it makes.
         """
         import vapoursynth as vs
 
@@ -128,6 +134,7 @@ class Renderer:
             process.write(frame.readchunks())
             process.finish()
             made = verify(path, 1)
+            refused = video_refusal(path, muxer)
         except EncodeError as error:
             raise EncodeError(
                 f"upscale: frames of {size} in {encoding.format} cannot be encoded with "
@@ -136,6 +143,8 @@ class Renderer:
         finally:
             process.kill()
             path.unlink(missing_ok=True)
+        if refused:
+            raise EncodeError(f"upscale: {refused}")
         wanted = pixel_format(self.clip.format.name)
         if made.pixels.replace("yuvj", "yuv") != wanted and not any(
             word.startswith("-pix_fmt") for word in encoding.arguments
