@@ -106,6 +106,15 @@ def test_links_lead_somewhere(name):
         assert (path.parent / link).exists(), f"{name} links to {link}"
 
 
+def test_the_slow_tests_are_named():
+    part = (ROOT / "CONTRIBUTING.md").read_text().split("\n## Tests\n")[1].split("\n## ")[0]
+    tests = ROOT / "tests"
+    slow = [path for path in tests.rglob("*.py") if "mark." + "slow" in path.read_text("utf-8")]
+    assert len(slow) > 10
+    for path in slow:
+        assert f"`{path.relative_to(tests).as_posix()}`" in part, path
+
+
 def test_the_sample_comes_with_its_licences():
     assert (ROOT / "examples/sample.mkv").stat().st_size < 1_000_000
     texts = list((ROOT / "examples/LICENSES").iterdir())
