@@ -1,5 +1,7 @@
+import importlib.util
 import os
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,21 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # A process that a test spawns would look for the file that execnet names here.
     if getattr(sys.modules["__main__"], "__file__", None) == "<string>":
         del sys.modules["__main__"].__file__
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pinned_ffmpeg(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    """The ffmpeg of imageio-ffmpeg comes first on PATH: another may be old, or lack encoders."""
+    if os.name != "posix" or importlib.util.find_spec("imageio_ffmpeg") is None:
+        yield
+        return
+    import imageio_ffmpeg
+
+    folder = tmp_path_factory.mktemp("bin")
+    (folder / "ffmpeg").symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(folder), prepend=os.pathsep)
+        yield
 
 
 @pytest.fixture(scope="session")

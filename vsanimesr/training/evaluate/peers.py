@@ -75,7 +75,10 @@ def load(spec: str, device: torch.device) -> Peer:
         return _recurrent(f"AnimeSR {spec}", spec, device)
     if spec == PEER:
         return _single(spec, fetch_peer(), device)
-    path = Path(spec).expanduser()
+    try:
+        path = Path(spec).expanduser()
+    except RuntimeError as error:  # of a user who is not known
+        raise WeightsError(f"{spec}: cannot be found ({error})") from error
     try:
         return _recurrent(path.stem, spec, device)
     except WeightsError as ours:
