@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from vsanimesr.colour import FULL_RGB, ChromaLocation, Colour, Family, Format, M
 from vsanimesr.engines import backends, choice
 from vsanimesr.engines.backends import BACKENDS, Backend
 from vsanimesr.engines.choice import pick_backend
+from vsanimesr.engines.torch import device as torch_device
 from vsanimesr.engines.torch import engine as torch_engine
 from vsanimesr.engines.torch.device import pick_device, pick_precision
 from vsanimesr.engines.torch.engine import TorchEngine
@@ -140,7 +142,34 @@ def test_other_errors_stay_as_they_are(make, monkeypatch):
 def test_a_cpu_takes_bf16_only_where_it_multiplies_it(monkeypatch, capabilities, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert pick_precision("auto", torch.device("cpu"), half=False) == expected
-    assert pick_precision("fp16", torch.device("cpu"), half=False) == "fp16"
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+@pytest.mark.parametrize("has", [True, False])
+def test_a_type_without_arithmetic_gives_way_to_fp32(monkeypatch, caplog, precision, has):
+    """oneDNN's reference kernels would run instead, a hundred times as slow."""
+    monkeypatch.setattr(torch_device, "multiplies", lambda name: has or name == "fp32")
+    found = pick_precision(precision, torch.device("cpu"), half=False)
+    assert found == (precision if has else "fp32")
+    said = [record.getMessage() for record in caplog.records]
+    wanted = f"precision={precision}, but this CPU has no arithmetic for it: fp32 is computed"
+    assert said == [] if has else (len(said) == 1 and wanted in said[0])
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_no_precision_is_far_slower_than_fp32(make, precision):
+    def seconds(precision):
+        engine = make(64, 48, precision=precision)
+        source = engine.upload(list(np.zeros((3, 48, 64), np.float32)), FULL_RGB)
+        state = engine.step(source, source, source, None)
+        times = []
+        for _ in range(5):
+            begin = time.perf_counter()
+            state = engine.step(source, source, source, state)
+            times.append(time.perf_counter() - begin)
+        return min(times)
+
+    assert seconds(precision) < 10 * seconds("fp32")
 
 
 @pytest.mark.parametrize(

@@ -218,4 +218,4 @@ def _stencil() -> Tensor:
     """
     line = np.array([[3, 5, 0], [1, 7, 0], [0, 7, 1], [0, 5, 3]], np.float32) / 8  # (phase, tap)
     square = np.einsum("ai,bj->abij", line, line)  # (row, column, tap row, tap column)
-    return torch.tensor(np.tile(square.reshape(SCALE**2, 1, 3, 3), (3, 1, 1, 1)))
+    return torch.from_numpy(np.tile(square.reshape(SCALE**2, 1, 3, 3), (3, 1, 1, 1)))

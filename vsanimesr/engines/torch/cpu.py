@@ -60,7 +60,9 @@ class FusedStep:
         self._fusion1 = _Convolution.of(_conv(cell.fusion[0]), LEAKY_RELU)
         self._fusion2 = _Convolution.of(_conv(cell.fusion[2]), NOTHING)
         # Dense, zero across colours: oneDNN can then add it to the image in the same pass.
-        colours = torch.eye(3).repeat_interleave(IMAGE // 3, dim=0)[:, :, None, None]
+        colours = torch.eye(3, dtype=torch.float32, device="cpu").repeat_interleave(
+            IMAGE // 3, dim=0
+        )[:, :, None, None]
         stencil = colours * cell.stencil.float()
         self._enlarge = _Convolution(_last(stencil), None, 1, (0, 0), NOTHING)
 

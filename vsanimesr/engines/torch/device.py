@@ -5,12 +5,16 @@ which calls itself cuda; Intel's are xpu, Apple's mps. On those nobody has promi
 in every run, nor measured what fp16 keeps there: nothing chooses `xpu` or `mps` but their names.
 """
 
+import logging
 from dataclasses import dataclass
 
 import psutil
 import torch
 
 from vsanimesr.errors import EngineError
+
+
+log = logging.getLogger("vsanimesr")
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,8 @@ def pick_precision(name: str, device: torch.device, half: bool) -> str:
 
     Measured in docs/architecture.md: fp16 keeps 60 dB and more on real clips, bf16 convolutions
     with image and state in 32 bits 52 and more. GPUs have run fp16 on tensor cores since compute
-    capability 7.0. CPUs gain from bf16 only where they multiply it directly; fp16 is slow on them.
+    capability 7.0. CPUs gain from bf16 only where they multiply it directly. A type that the CPU
+    has no arithmetic for gives way to fp32, with a warning.
 
     Raises:
         EngineError: tf32 on another device than CUDA's.
@@ -78,12 +83,30 @@ def pick_precision(name: str, device: torch.device, half: bool) -> str:
             f"precision=tf32 is a mode of NVIDIA GPUs, and the device is {device.type}: use fp32"
         )
     if name != "auto":
-        return name
+        if device.type != "cpu" or multiplies(name):
+            return name
+        log.warning(
+            "Upscale: precision=%s, but this CPU has no arithmetic for it: fp32 is computed "
+            "instead, which is exact and far faster here. Set precision='fp32' or leave it out",
+            name,
+        )
+        return "fp32"
     if device.type != "cpu":
         return "fp32"
     capabilities = torch.cpu.get_capabilities()
     fast = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
     return "bf16" if fast and torch.backends.mkldnn.is_available() else "fp32"
+
+
+def multiplies(precision: str) -> bool:
+    """Whether this CPU convolves in `precision` other than in oneDNN's reference kernels.
+
+    Those are there for every type, to test its others, and a hundred times as slow.
+    """
+    if precision == "fp32":
+        return True
+    supported = getattr(torch.ops.mkldnn, f"_is_mkldnn_{precision}_supported", None)
+    return torch.backends.mkldnn.is_available() and supported is not None and bool(supported())
 
 
 def wide(device: torch.device) -> bool:

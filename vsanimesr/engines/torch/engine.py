@@ -198,8 +198,12 @@ class TorchEngine:
 
     @contextlib.contextmanager
     def _running(self) -> Generator[None]:
-        """Inference; what memory or device fail in becomes an error that says what would help."""
-        with reporting_loss(), advising(self._advice), torch.inference_mode():
+        """Inference, whatever a script has set for itself.
+
+        What memory or device fail in becomes an error that says what would help.
+        """
+        exact = torch.autocast(self._device.type, enabled=False)
+        with reporting_loss(), advising(self._advice), torch.inference_mode(), exact:
             try:
                 yield
             except torch.OutOfMemoryError:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vsanimesr.engines.protocol import Plane
+from vsanimesr.engines.torch import settings
 
 type Ready = torch.cuda.Event | None
 """When an image is there; None: at once."""
@@ -45,7 +46,7 @@ class HostTransfer:
 
     def computing(self, *sources: Tensor) -> AbstractContextManager[None]:
         """Around a step that reads `sources`."""
-        return contextlib.nullcontext()
+        return settings.onednn
 
     def downloading(self, ready: Ready) -> AbstractContextManager[None]:
         """Around what is done to an image after `mark` gave `ready`."""
@@ -76,14 +77,16 @@ class CudaTransfer:
         moved: list[Tensor] = []
         for plane in planes:
             dtype = torch.from_numpy(np.empty(0, plane.dtype)).dtype
-            pinned = torch.empty(plane.shape, dtype=dtype, pin_memory=True)
+            pinned = torch.empty(plane.shape, dtype=dtype, device="cpu", pin_memory=True)
             np.copyto(pinned.numpy(), plane)
             moved.append(pinned.to(self._device, non_blocking=True))
         return moved
 
     def download(self, tensors: Sequence[Tensor], planes: Sequence[Plane]) -> None:
         """See `HostTransfer.download`; waits for this image only. Inside `downloading`."""
-        pinned = [torch.empty(t.shape, dtype=t.dtype, pin_memory=True) for t in tensors]
+        pinned = [
+            torch.empty(t.shape, dtype=t.dtype, device="cpu", pin_memory=True) for t in tensors
+        ]
         for there, here in zip(tensors, pinned, strict=True):
             here.copy_(there, non_blocking=True)
         arrived = torch.cuda.Event()
@@ -98,18 +101,13 @@ class CudaTransfer:
 
     @contextlib.contextmanager
     def computing(self, *sources: Tensor) -> Generator[None]:
-        """See `HostTransfer.computing`; the step waits for all uploads so far.
-
-        No autotuning, for its choice depends on timing, and only deterministic kernels.
-        """
+        """See `HostTransfer.computing`; the step waits for all uploads so far."""
         self._compute.wait_stream(self._up)
         for source in sources:
             source.record_stream(self._compute)  # it may be dropped before the step has run
         with (
             self._flags,
-            torch.backends.cudnn.flags(
-                enabled=True, benchmark=False, deterministic=True, allow_tf32=self._tf32
-            ),
+            settings.cudnn(tf32=self._tf32),
             torch.cuda.stream(self._compute),
         ):
             yield
