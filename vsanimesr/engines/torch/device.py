@@ -13,7 +13,6 @@ import torch
 
 from vsanimesr.errors import EngineError
 
-
 log = logging.getLogger("vsanimesr")
 
 
