@@ -51,6 +51,11 @@ def test_smallest_table(fixed_model, capsys):
     assert re.match(r"Peak of fp32: \d.* TFLOP/s, \d+ GB/s", peak)
 
 
+def test_a_device_that_cannot_be_measured_is_an_error(capsys):
+    assert cli.main(["bench", "--device", "webgpu"]) == 1
+    assert "device=webgpu, but only cpu and cuda can be measured" in capsys.readouterr().err
+
+
 def test_what_does_not_run_is_said(fixed_model, monkeypatch):
     """An engine that a machine lacks is a line below the table, and never the end."""
     monkeypatch.setattr(bench, "_alone", lambda function, *arguments: function(*arguments))

@@ -135,14 +135,17 @@ def run(
         Lines of Markdown, each as soon as it is known: the machine, a table, what did not run.
 
     Raises:
-        OptionError: A size that is none.
+        OptionError: A size that is none, or a device that cannot be measured.
         WeightsError: The model is not to be had.
     """
     pixels = [_pixels(size) for size in sizes]
     weights.locate(model)  # fetched once, before processes race for it
     if device == "auto":
         device = _alone(_best_device)
-    precisions = precisions or PRECISIONS[device.partition(":")[0]]
+    kind = device.partition(":")[0]
+    if kind not in PRECISIONS:
+        raise OptionError(f"device={device}, but only {' and '.join(PRECISIONS)} can be measured")
+    precisions = precisions or PRECISIONS[kind]
     peaks: dict[str, Peak] = {}
     for precision in precisions:
         report(f"peak of {precision}")

@@ -6,7 +6,8 @@
 # Some 120 MB go through the network. It needs apt-get and dpkg-deb, and root only where apt-get has no lists yet.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-if [ -e .webgpu/ready ]; then exit; fi
+pins=$(grep -E '^onnxruntime-(ep-)?webgpu==' constraints.txt)
+if [ "$(cat .webgpu/ready 2>/dev/null)" = "$pins" ]; then exit; fi
 
 refuse() { echo "tests/webgpu/get.sh: $1" >&2; exit 1; }
 for tool in apt-get dpkg-deb timeout; do
@@ -18,9 +19,8 @@ if [ ! -x "$python" ]; then python=python3; fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 install() { timeout 120 "$python" -m pip install --quiet --disable-pip-version-check --no-deps --target "$1" "$2"; }
-pinned() { grep "^$1==" constraints.txt; }
-install "$scratch/site" "$(pinned onnxruntime-webgpu)"
-install "$scratch/plugin" "$(pinned onnxruntime-ep-webgpu)"
+install "$scratch/site" "$(grep -v ep- <<<"$pins")"
+install "$scratch/plugin" "$(grep ep- <<<"$pins")"
 
 download() { (cd "$scratch" && timeout 120 apt-get download -qq chromium-common 2>"$scratch/said"); }
 if ! download; then
@@ -38,5 +38,5 @@ done
 rm -rf .webgpu
 mkdir .webgpu
 mv "$scratch"/{site,plugin,vulkan} .webgpu/
-touch .webgpu/ready
+echo "$pins" >.webgpu/ready
 echo "tests/webgpu/get.sh: a WebGPU device for the tests is in .webgpu"
