@@ -3,6 +3,7 @@
 import collections
 import ctypes
 import gc
+import itertools
 import os
 import subprocess
 import sys
@@ -10,13 +11,20 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
 import vapoursynth as vs
 from clips import digest, source
 
+from vsanimesr.colour import FULL_RGB
+from vsanimesr.engines import Setup
+from vsanimesr.engines.onnx.engine import OnnxEngine
+from vsanimesr.engines.onnx.session import Session
 from vsanimesr.engines.torch.engine import TorchEngine
+from vsanimesr.errors import DeviceLostError, EngineError
 
 TESTS = str(Path(__file__).parent)
 
@@ -248,3 +256,69 @@ def test_freed_while_a_request_runs(fixed_model):
     del clip
     gc.collect()
     assert done.wait(60)
+
+
+@pytest.fixture
+def losing(monkeypatch):
+    """Engines of ONNX Runtime whose device is lost at the downloads, and set-ups, named."""
+    downloads, set_ups = itertools.count(), itertools.count()
+    lost, refused = set(), set()
+    run, set_up = Session.__call__, OnnxEngine._set_up
+
+    def running(self, inputs, *, fetch=False):
+        if fetch and next(downloads) in lost:
+            raise RuntimeError("Failed to download data from buffer: [Device] is lost.")
+        return run(self, inputs, fetch=fetch)
+
+    def setting_up(self):
+        if next(set_ups) in refused:
+            raise EngineError("onnxruntime cannot set up it: no adapter")
+        return set_up(self)
+
+    monkeypatch.setattr(Session, "__call__", running)
+    monkeypatch.setattr(OnnxEngine, "_set_up", setting_up)
+    return SimpleNamespace(lost=lost, refused=refused, set_ups=set_ups)
+
+
+@pytest.mark.parametrize("order", [range(8), (5, 2, 7, 0, 6, 1, 3, 4)])
+def test_a_lost_device_fails_one_frame_and_is_started_anew(fixed_model, losing, order):
+    options = {"backend": "onnx", "precision": "fp32", "block": 4, "warmup": 1}
+    clip = source(8, 16, 12)
+    wanted, _ = render(upscale(clip, fixed_model, **options), range(8))
+    assert next(losing.set_ups) == 1
+    losing.lost.add(8 + 3)
+    clip = upscale(source(8, 16, 12), fixed_model, **options)
+    found, failed = render(clip, order)
+    assert list(failed) == [order[3]]
+    assert "Upscale: the device was lost (Failed to download data from" in failed[order[3]]
+    assert "is lost.): the next frame starts anew on it" in failed[order[3]]
+    assert found == {n: wanted[n] for n in order if n != order[3]}
+    assert next(losing.set_ups) == 4  # one at the beginning, one anew, and the one asked for above
+    assert render(clip, [order[3]]) == ({order[3]: wanted[order[3]]}, {})
+
+
+def test_a_lost_device_that_does_not_come_back_says_why(fixed_model, losing):
+    losing.lost.add(1)
+    losing.refused.update((1, 2))
+    clip = upscale(source(6, 16, 12), fixed_model, backend="onnx", precision="fp32")
+    found, failed = render(clip, range(6))
+    assert list(found) == [0, 4, 5]
+    assert "the device was lost" in failed[1]
+    for n in (2, 3):
+        assert "Upscale: onnxruntime cannot set up it: no adapter" in failed[n]
+    assert len(set(found.values())) == 3
+
+
+def test_states_from_before_a_loss_are_refused(fixed_weights, losing):
+    losing.lost.add(0)
+    engine = OnnxEngine(fixed_weights, Setup(width=8, height=8, device="cpu", precision="fp32"))
+    planes = list(np.zeros((3, 8, 8), np.float32))
+    image = engine.upload(planes, FULL_RGB)
+    state = engine.step(image, image, image, None)
+    made = list(np.empty((3, 32, 32), np.float32))
+    with pytest.raises(DeviceLostError, match="the next frame starts anew"):
+        engine.write(state, made, FULL_RGB)
+    with pytest.raises(DeviceLostError, match="the device was lost, and with it what this frame"):
+        engine.write(state, made, FULL_RGB)
+    image = engine.upload(planes, FULL_RGB)
+    engine.write(engine.step(image, image, image, None), made, FULL_RGB)
