@@ -151,7 +151,9 @@ def test_chunks_of_every_encoder_are_joined(chunks, tmp_path, encoder, kind):
             assert all(a < b for a, b in itertools.pairwise(dts))
             if kind == "mkv":
                 assert video.metadata["A"] == "b"
-            elif encoder == "x265":
+            else:
+                assert container.metadata["encoder"] == "A=b"
+            if (kind, encoder) == ("mp4", "x265"):
                 assert video.codec_tag == "hvc1"
 
 
@@ -193,6 +195,13 @@ def test_many_chunks_want_few_files(chunks, tmp_path):
             assert starts(output) == [Fraction(n, 25) for n in range(7 * 1200)]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_tags_of_the_video_are_in_quicktime_s_comment(chunks, tmp_path):
+    output = tmp_path / "out.mov"
+    join(chunks("x264"), output, times=even(20), rest=None, muxer="mov", tags={"A": "b"})
+    with av.open(str(output)) as container:
+        assert container.metadata["comment"] == "A=b"
 
 
 def test_one_frame(chunks, tmp_path):

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from vsanimesr.encode.times import Times
 
 _HIGHEST = 2**31 - 1  # libav's rationals are two ints
+_TAGS = {"mp4": "encoding_tool", "mov": "comment"}
+"""Where tags of the video go, in containers that hold none of streams: what of the few names that
+their muxers write comes nearest."""
 _ATTEMPTS = 1000  # to read on behind damage
 
 
@@ -91,6 +94,9 @@ def join(
                 carriers = _carriers(result, source, rest, times, muxer)
                 _furnish(result, rest, notes, times, muxer)
                 flows.append(_rest(source, carriers))
+            if place := _TAGS.get(muxer):
+                said = " ".join(f"{name}={value}" for name, value in tags.items())
+                result.metadata.setdefault(place, said)
             result.start_encoding()
             done = 0
             for _, packet, carrier in heapq.merge(*flows, key=lambda flow: flow[0]):
