@@ -13,8 +13,9 @@ Two tables, in Markdown:
   filters upstream and 16 requests in flight: the existing package's filter, and this one's.
 
 The others are taken as they come: the existing package's network itself, or a plain export of it,
-with default settings. Needs the test group of this package, and `onnxruntime`, `openvino` and
-`onnxscript` for their rows. What it fetches from the index stays in the folder.
+with default settings. Needs the test group of this package, and `onnxruntime`, `openvino`, `ncnn`
+with `pnnx`, `MNN` and `onnxscript` for their rows. What it fetches from the index stays in the
+folder.
 
 This package has torch's threads sleep while they wait, torch by itself has them spin. In one
 process it is one or the other: OMP_WAIT_POLICY=passive or OMP_WAIT_POLICY=active before the
@@ -30,6 +31,7 @@ import os
 import platform
 import random
 import statistics
+import subprocess
 import sys
 import time
 import warnings
@@ -146,6 +148,69 @@ def openvino(case: Case, path: Path, **settings: str) -> tuple[str, Run]:
     return str(chosen), lambda: request.infer(feeds)[0][0]  # type: ignore[no-any-return]
 
 
+def plain_ncnn(net: Any, module: ModuleType, case: Case, folder: Path) -> Run:  # noqa: ANN401
+    """The network converted by ncnn's own pnnx, in ncnn with default settings."""
+    import ncnn
+    import pnnx  # pyright: ignore[reportMissingImports]
+
+    path = folder / f"existing_{case.width}x{case.height}_pnnx.pt"
+    with existing.plain_interpolation(module), aside():
+        pnnx.export(net, str(path), case.arguments)
+    stem = str(path).removesuffix(".pt")
+    plain = ncnn.Net()
+    if plain.load_param(f"{stem}.ncnn.param") or plain.load_model(f"{stem}.ncnn.bin"):
+        raise RuntimeError("ncnn does not load what pnnx made")
+    arrays = [np.ascontiguousarray(x[0].numpy()) for x in case.arguments]  # a Mat keeps none
+    feeds = [ncnn.Mat(array) for array in arrays]
+
+    def run(arrays: list[np.ndarray] = arrays) -> np.ndarray:
+        extractor = plain.create_extractor()
+        for number, feed in enumerate(feeds):
+            extractor.input(f"in{number}", feed)
+        _, image = extractor.extract("out0")
+        extractor.extract("out1")
+        return np.array(image)
+
+    return run
+
+
+def mnn(case: Case, path: Path) -> Run:
+    """MNN with default settings and all threads, the plain export converted by its own tool."""
+    with aside():  # importing it prints
+        import MNN.expr as F  # pyright: ignore[reportMissingImports]
+        import MNN.nn as nn  # pyright: ignore[reportMissingImports]
+    converted = path.with_suffix(".mnn")
+    command = [str(Path(sys.executable).with_name("mnnconvert")), "-f", "ONNX"]
+    command += ["--modelFile", str(path), "--MNNModel", str(converted), "--bizCode", "peers"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    threads = {"backend": "CPU", "numThread": torch.get_num_threads()}
+    manager = nn.create_runtime_manager((threads,))
+    names = ["x", "fb", "state"], ["image", "next_state"]
+    loaded = nn.load_module_from_file(str(converted), *names, runtime_manager=manager)
+    arrays = [np.ascontiguousarray(x.numpy()) for x in case.arguments]
+
+    def run() -> np.ndarray:
+        given = [F.const(array, list(array.shape), F.NCHW) for array in arrays]
+        image, state = loaded.forward(given)
+        state.read()
+        return np.array(image.read())[0]
+
+    return run
+
+
+@contextlib.contextmanager
+def aside() -> Iterator[None]:
+    """What is printed on standard output below Python goes to standard error."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
 class OneTensor(torch.nn.Module):
     """The existing package's network with everything in one tensor and only the image out.
 
@@ -244,11 +309,14 @@ def candidates(net: Any, module: ModuleType, case: Case, folder: Path) -> Iterat
     if not cuda:
         yield "openvino", lambda: openvino(case, path)
         yield "openvino, told", lambda: openvino(case, path, INFERENCE_PRECISION_HINT="f32")
+        yield "ncnn", lambda: plain_ncnn(net, module, case, folder)
+        yield "MNN", lambda: mnn(case, path)
     yield "vs-mlrt's onnxruntime", lambda: mlrt(net, module, case, folder)
     precisions = {
         "torch": ("fp32", "tf32", "fp16", "bf16") if cuda else ("fp32", "bf16"),
         "onnx": ("fp32", "fp16") if cuda else ("fp32",),
         "openvino": () if cuda else ("fp32", "bf16"),
+        "ncnn": () if cuda else ("fp32",),
     }
     for backend, names in precisions.items():
         for precision in names:
@@ -304,14 +372,18 @@ def speed_table(folder: Path, width: int, height: int, device: str, rounds: int)
         psnr[title] = case.psnr(image) if image is not None else float("nan")
         print(f"{title}: ready in {time.perf_counter() - begin:.0f} s", file=sys.stderr)
     times = speed(made, rounds, 1 if device == "cpu" else 20)
-    yield f"| {width}x{height} | ms, least | median | times as fast | processor, ms | PSNR, dB |"
-    yield "|---|---|---|---|---|---|"
+    yield (
+        f"| {width}x{height} | machine | ms, least | median | times as fast | processor, ms "
+        "| PSNR, dB |"
+    )
+    yield "|---|---|---|---|---|---|---|"
     base = times[EXISTING].wall
     for name, found in times.items():
         ratio = statistics.median(a / b for a, b in zip(base, found.wall, strict=True))
         yield (
-            f"| {name} | {min(found.wall):.1f} | {statistics.median(found.wall):.1f} "
-            f"| {ratio:.2f} | {min(found.processor):.0f} | {psnr[name]:.1f} |"
+            f"| {name} | {machine(device)} | {min(found.wall):.1f} "
+            f"| {statistics.median(found.wall):.1f} | {ratio:.2f} "
+            f"| {min(found.processor):.0f} | {psnr[name]:.1f} |"
         )
     if missing:
         yield "\nDid not run:\n"
@@ -351,15 +423,27 @@ def order_table(folder: Path, device: str) -> Iterator[str]:
         yield f"| {name} | {cells[0]} | {cells[1]} |"
 
 
+def machine(device: str) -> str:
+    """The processor's or the card's name, with the family and what makes it fast."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        facts = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
+        fast = [
+            name for name in ("avx512_vnni", "avx512_bf16", "amx_tile") if name in facts["flags"]
+        ]
+        return f"{facts['model name']} ({facts['cpu family']}/{facts['model']}: {' '.join(fast)})"
+    return platform.processor() or platform.machine()
+
+
 def header(device: str) -> str:
     """When, where and with what."""
     versions = [f"Python {platform.python_version()}", f"torch {torch.__version__}"]
-    for name in ("onnxruntime", "openvino"):
+    for name in ("onnxruntime", "openvino", "ncnn"):
         if importlib.util.find_spec(name):
             versions.append(f"{name} {importlib.import_module(name).__version__.split('-')[0]}")
-    hardware = f"{platform.machine()}, {torch.get_num_threads()} threads"
-    if device == "cuda":
-        hardware = torch.cuda.get_device_name()
+    hardware = f"{machine(device)}, {torch.get_num_threads()} threads"
     return (
         f"{datetime.date.today()}, {hardware}, {', '.join(versions)}, "
         f"OMP_WAIT_POLICY={os.environ.get('OMP_WAIT_POLICY', '')}, "

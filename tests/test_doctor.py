@@ -297,7 +297,7 @@ def test_torch_absent(monkeypatch):
     assert found.advice == "pip install 'vapoursynth-animesr[torch]'"
     assert doctor.cuda().found == "unknown: PyTorch is not there to ask"
     assert {check.state for check in doctor.runtimes()} == {"ok"}, "the others are enough"
-    for name in ("onnxruntime", "openvino"):
+    for name in ("onnxruntime", "openvino", "ncnn"):
         monkeypatch.setitem(sys.modules, name, None)
     assert {check.state for check in doctor.runtimes()} == {"fail"}
 

@@ -36,7 +36,7 @@ def make(fixed_weights):
 
 @pytest.mark.weights
 @pytest.mark.parametrize("model", ["v1", "v2"])
-@pytest.mark.parametrize("backend", ["torch", "onnx", "openvino"])
+@pytest.mark.parametrize("backend", options.BACKENDS)
 def test_endless_recurrence_is_the_released_render(released, model, backend):
     """`block=0, scenes=0` in fp32, frame by frame, within 1e-3 of the authors' networks."""
     golden = np.load(GOLDEN)
@@ -300,6 +300,7 @@ def test_auto_takes_the_fastest_of_those_installed(monkeypatch):
     ("backend", "option"),
     [
         ("openvino", {"strips": 2}),
+        ("ncnn", {"strips": 2}),
         ("onnx", {"compile": True}),
         ("torch", {"providers": "cpu"}),
     ],

@@ -222,7 +222,9 @@ def trim():
         ctypes.CDLL(None).malloc_trim(0)
 
 
-@pytest.mark.parametrize(("backend", "count"), [("torch", 200), ("onnx", 40), ("openvino", 40)])
+@pytest.mark.parametrize(
+    ("backend", "count"), [("torch", 200), ("onnx", 40), ("openvino", 40), ("ncnn", 40)]
+)
 def test_nodes_made_and_freed_leave_nothing(fixed_model, backend, count):
     """So many nodes, each rendered a little: memory after the last is that after the 20th."""
     process = psutil.Process()

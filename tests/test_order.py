@@ -24,6 +24,7 @@ VARIANTS = {
     "onnx": {"backend": "onnx", "precision": "fp32"},
     "onnx fp16": {"backend": "onnx", "precision": "fp16"},
     "openvino": {"backend": "openvino", "precision": "fp32"},
+    "ncnn": {"backend": "ncnn", "precision": "fp32"},
     "openvino auto": {"backend": "openvino", "precision": "auto"},
     "strips": {"strips": 3},
     "torch fp16": {"precision": "fp16"},

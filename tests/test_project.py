@@ -32,7 +32,7 @@ WITHIN = {
     "pickled": {"errors"},
     "wheel": {"errors"},
     "colour": {"errors"},
-    "resample": {"colour"},
+    "resample": {"colour", "models"},
     "strips": {"errors", "models"},
 }
 

@@ -368,7 +368,7 @@ def _peak_line(precision: str, peak: Peak) -> str:
 
 def header(device: str) -> str:
     """Date, hardware, versions and, in a checkout, the commit."""
-    names = ("vapoursynth-animesr", "vapoursynth", "torch", "onnxruntime", "openvino")
+    names = ("vapoursynth-animesr", "vapoursynth", "torch", "onnxruntime", "openvino", "ncnn")
     versions = [f"Python {platform.python_version()}"]
     for name in names:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -1,6 +1,6 @@
 """What `vsanimesr bench` measures unless it is told otherwise; loads nothing."""
 
-BACKENDS = ("torch", "onnx", "openvino")
+BACKENDS = ("torch", "onnx", "openvino", "ncnn")
 FORMATS = ("YUV420P8", "YUV420P10", "RGBS")
 PRECISIONS = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "tf32", "fp16", "bf16")}
 """What is tried; what an engine has not is said below the table."""

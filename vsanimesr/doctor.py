@@ -224,7 +224,7 @@ def scenes(core: Any) -> Check:  # noqa: ANN401
 
 def runtimes() -> list[Check]:
     """What can run the network: one of them is enough."""
-    found = [torch(), onnxruntime(), openvino()]
+    found = [torch(), onnxruntime(), openvino(), ncnn()]
     if any(check.state == "ok" and check.found != ABSENT for check in found):
         return found
     return [replace(check, state="fail") for check in found]
@@ -256,6 +256,11 @@ def onnxruntime() -> Check:
 def openvino() -> Check:
     """OpenVINO: CPUs, fastest where they multiply bf16."""
     return _runtime("OpenVINO", "openvino", lambda module: module.__version__.partition("-")[0])
+
+
+def ncnn() -> Check:
+    """ncnn: CPUs, fastest in fp32 where they have no AMX."""
+    return _runtime("ncnn", "ncnn", lambda module: str(module.__version__))
 
 
 def _runtime(name: str, backend: str, said: Callable[[Any], str]) -> Check:

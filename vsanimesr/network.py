@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vsanimesr.errors import OptionError
 from vsanimesr.models import ALIGNMENT, BLOCKS, FEATURES, IMAGE, SCALE, WINDOW
+from vsanimesr.resample import stencil
 
 SLOPE = 0.1  # of every leaky ReLU
 
@@ -39,7 +40,7 @@ class Network(nn.Module):
         """
         with torch.device("meta"):  # no initial values are drawn only to be thrown away
             network = cls()
-        network.recurrent_cell.stencil = _stencil()
+        network.recurrent_cell.stencil = torch.from_numpy(stencil())
         copies = {name: torch.from_numpy(np.array(array)) for name, array in weights.items()}
         network.load_state_dict(copies, assign=True)
         return network
@@ -134,7 +135,7 @@ class Cell(nn.Module):
             nn.Conv2d(2 * outputs, outputs, 3, padding=1),
         )
         self.stencil: Tensor
-        self.register_buffer("stencil", _stencil(), persistent=False)
+        self.register_buffer("stencil", torch.from_numpy(stencil()), persistent=False)
 
     def forward(self, window: Tensor, feedback: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """From the arguments of `Network.step` to the residual image and the raw next state."""
@@ -208,14 +209,3 @@ def _activated(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
 def _up(z: Tensor, scale: int) -> Tensor:
     """Bilinear, pixel centres aligned."""
     return F.interpolate(z, scale_factor=scale, mode="bilinear", align_corners=False)
-
-
-def _stencil() -> Tensor:
-    """Kernels (48, 1, 3, 3) of the folded bilinear enlargement: one for each colour and phase.
-
-    The four new pixels in an old one lie -3/8, -1/8, 1/8, 3/8 from its centre, between it and the
-    neighbour on that side. All weights are multiples of 1/64, so exact in bf16 too.
-    """
-    line = np.array([[3, 5, 0], [1, 7, 0], [0, 7, 1], [0, 5, 3]], np.float32) / 8  # (phase, tap)
-    square = np.einsum("ai,bj->abij", line, line)  # (row, column, tap row, tap column)
-    return torch.from_numpy(np.tile(square.reshape(SCALE**2, 1, 3, 3), (3, 1, 1, 1)))

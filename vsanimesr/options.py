@@ -10,7 +10,7 @@ from typing import Any
 from vsanimesr.errors import OptionError
 from vsanimesr.strips import AUTO
 
-BACKENDS = ("torch", "onnx", "openvino")
+BACKENDS = ("torch", "onnx", "openvino", "ncnn")
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 MATRICES = (1, 4, 5, 6, 7, 8, 9)  # those of colour.Matrix for YUV
 DEVICE = re.compile("auto|cpu|(cuda|xpu)(:[0-9]+)?|mps|webgpu")
@@ -35,7 +35,8 @@ class Options:
         4.0, "enlargement, at most 4; below, the result is resized down (antialiased) to even sizes"
     )
     backend: str = _option(
-        "auto", "`torch`, `onnx`, `openvino`, or `auto`: the fastest of those installed"
+        "auto",
+        "`torch`, `onnx`, `openvino`, `ncnn`, or `auto`: the fastest of those installed",
     )
     device: str = _option(
         "auto",

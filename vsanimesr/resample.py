@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vsanimesr.colour import Array, ChromaLocation
+from vsanimesr.models import SCALE
 
 SITES = {
     ChromaLocation.LEFT: (0.0, 0.5),
@@ -75,6 +76,18 @@ def mirrored(length: int, before: int, after: int) -> np.ndarray[tuple[int], np.
     image = np.where(index < 0, -1 - index, 2 * length - 1 - index)
     inside = (index >= 0) & (index < length)
     return np.where(inside, index, np.clip(image, 0, length - 1))
+
+
+def stencil() -> np.ndarray:
+    """Kernels (48, 1, 3, 3) of the network's bilinear enlargement of a frame to a folded image.
+
+    One for each colour and phase, float32. The four new pixels in an old one lie -3/8, -1/8, 1/8,
+    3/8 from its centre, between it and the neighbour on that side. All weights are multiples of
+    1/64, so exact in bf16 too.
+    """
+    line = np.array([[3, 5, 0], [1, 7, 0], [0, 7, 1], [0, 5, 3]], np.float32) / 8  # (phase, tap)
+    square = np.einsum("ai,bj->abij", line, line)  # (row, column, tap row, tap column)
+    return np.tile(square.reshape(SCALE**2, 1, 3, 3), (3, 1, 1, 1))
 
 
 def _trimmed(before: int, after: int, taps: Array) -> Filter:

@@ -50,6 +50,10 @@ BACKENDS = {
         ("openvino", "onnx"),
         ("vsanimesr.engines.openvino", "OpenVinoEngine"),
     ),
+    "ncnn": Backend(
+        ("ncnn",),
+        ("vsanimesr.engines.ncnn.engine", "NcnnEngine"),
+    ),
 }
 """By the name that a user writes, which is also that of the extra which brings its packages."""
 

@@ -10,7 +10,8 @@ import numpy as np
 from onnx import ModelProto
 
 from vsanimesr.engines.onnx.builder import Builder
-from vsanimesr.models import BLOCKS, FEATURES, IMAGE, SCALE
+from vsanimesr.models import BLOCKS, FEATURES, IMAGE
+from vsanimesr.resample import stencil
 
 SLOPE = 0.1
 """Of every leaky ReLU."""
@@ -168,14 +169,3 @@ class _Network:
     def _channels(self, z: str, start: int, stop: int) -> str:
         bounds = [self.builder.constant(np.array([i], np.int64)) for i in (start, stop, 1)]
         return self.builder.add("Slice", z, *bounds)
-
-
-def stencil() -> np.ndarray:
-    """Kernels (48, 1, 3, 3) of the folded bilinear enlargement: `network.Cell.enlarge`'s.
-
-    The four new pixels in an old one lie -3/8, -1/8, 1/8, 3/8 from its centre, between it and the
-    neighbour on that side.
-    """
-    line = np.array([[3, 5, 0], [1, 7, 0], [0, 7, 1], [0, 5, 3]], np.float32) / 8  # (phase, tap)
-    square = np.einsum("ai,bj->abij", line, line)  # (row, column, tap row, tap column)
-    return np.tile(square.reshape(1, SCALE**2, 3, 3), (3, 1, 1, 1)).reshape(IMAGE, 1, 3, 3)

@@ -6,36 +6,16 @@ is computed by itself, however many threads share the work. `torch.compile` can 
 `image_of` and `planes_of`, which see tensors and plain numbers only.
 """
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import NamedTuple
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from vsanimesr.colour import Affine, Colour, Format, dither_pattern, reading, writing
-from vsanimesr.resample import SITES, Filter, enlarging, shrinking
+from vsanimesr.colour import Colour, Format, dither_pattern, reading, writing
+from vsanimesr.engines.plane_numbers import Line, Numbers, numbers_of
+from vsanimesr.resample import enlarging, shrinking
 
 ROWS, COLUMNS = 0, 1
-
-
-class Line(NamedTuple):
-    """A `resample.Filter` in plain numbers."""
-
-    before: int
-    after: int
-    ratio: int
-    phases: list[list[float]]
-
-
-class Numbers(NamedTuple):
-    """What a conversion computes with: `colour.Affine` by output channel, and chroma's filters."""
-
-    rows: list[tuple[list[float], float]]
-    """Weights and offset. Of GRAY's three equal channels, one."""
-    along: Line
-    down: Line
 
 
 class Reader:
@@ -59,7 +39,7 @@ class Reader:
         Raises:
             OptionError: YUV with the matrix of RGB.
         """
-        numbers = _numbers(self._source, colour, reading, enlarging)
+        numbers = numbers_of(self._source, colour, reading, enlarging)
         return image_of([plane.to(self._device) for plane in planes], numbers, self._dtype)
 
 
@@ -99,7 +79,7 @@ class Writer:
         Raises:
             OptionError: YUV or GRAY with the matrix of RGB.
         """
-        numbers = _numbers(self._target, colour, writing, shrinking)
+        numbers = numbers_of(self._target, colour, writing, shrinking)
         peak = None if self._target.floating else self._target.peak
         return planes_of(image, numbers, self._dtype, peak, self._pattern)
 
@@ -174,20 +154,3 @@ def _sum(parts: Sequence[Tensor], weights: Sequence[float], offset: float = 0.0)
     for part, weight in others:
         total.add_(part, alpha=weight)
     return total.add_(offset) if offset else total
-
-
-@lru_cache(maxsize=64)
-def _numbers(
-    of: Format,
-    colour: Colour,
-    affine: Callable[[Format, Colour], Affine],
-    design: Callable[[int, float], Filter],
-) -> Numbers:
-    values = affine(of, colour)
-    rows = list(zip(values.matrix.tolist(), values.offset.tolist(), strict=True))[: of.planes]
-    lines: list[Line] = []
-    for sub, site in zip((of.sub_w, of.sub_h), SITES[colour.chroma], strict=True):
-        found = design(1 << sub, site)
-        phases = np.atleast_2d(found.taps).tolist()
-        lines.append(Line(found.before, found.after, 1 << sub, phases))
-    return Numbers(rows, *lines)

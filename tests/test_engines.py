@@ -1,10 +1,11 @@
-"""The engines that run the ONNX graphs, ONNX Runtime's and OpenVINO's, held to the protocol."""
+"""The engines that need no torch, held to the protocol."""
 
 import dataclasses
 import subprocess
 import sys
 from pathlib import Path
 
+import ncnn
 import numpy as np
 import onnxruntime as ort
 import openvino as ov
@@ -14,6 +15,10 @@ import torch
 from vsanimesr import weights
 from vsanimesr.colour import FULL_RGB, RGBS, ChromaLocation, Colour, Family, Format, Matrix
 from vsanimesr.engines import BACKENDS, Setup
+from vsanimesr.engines.ncnn import engine as ncnn_engine
+from vsanimesr.engines.ncnn import step
+from vsanimesr.engines.ncnn.engine import NcnnEngine
+from vsanimesr.engines.ncnn.maps import Map
 from vsanimesr.engines.onnx import session
 from vsanimesr.engines.onnx.engine import OnnxEngine
 from vsanimesr.engines.openvino import PRECISIONS, OpenVinoEngine, pick_precision
@@ -21,7 +26,7 @@ from vsanimesr.engines.torch.engine import TorchEngine
 from vsanimesr.errors import EngineError
 
 GOLDEN = Path(__file__).parent / "data" / "bunny_64x48.npz"
-ENGINES = {"onnx": OnnxEngine, "openvino": OpenVinoEngine}
+ENGINES = {"onnx": OnnxEngine, "openvino": OpenVinoEngine, "ncnn": NcnnEngine}
 RGB24 = Format(Family.RGB, 8)
 YUV420P10 = Format(Family.YUV, 10, sub_w=1, sub_h=1)
 BT709 = Colour(Matrix.BT709, full=False, chroma=ChromaLocation.LEFT)
@@ -51,7 +56,17 @@ def one_thread():
 
 
 def values(tensor):
+    """A tensor of any engine, dense."""
+    if isinstance(tensor, np.ndarray):
+        return tensor.copy()
+    if isinstance(tensor, Map):
+        return tensor.inside.transpose(0, 3, 1, 2).reshape(1, -1, *tensor.inside.shape[1:3])
     return np.array(tensor.numpy() if isinstance(tensor, session.Tensor) else tensor.data)
+
+
+def held(tensor):
+    """Bytes that a tensor takes."""
+    return tensor.nbytes if isinstance(tensor, Map) else values(tensor).nbytes
 
 
 def rgb(count, height=12, width=16):
@@ -123,8 +138,8 @@ def test_memory_is_as_stated(make):
     engine = make(width=17, height=10)
     source = engine.upload(rgb(1, 10, 17)[0], FULL_RGB)
     state = engine.step(source, source, source, None)
-    assert values(source).nbytes == engine.source_bytes
-    assert values(state.image).nbytes + values(state.hidden).nbytes == engine.state_bytes
+    assert held(source) == engine.source_bytes
+    assert held(state.image) + held(state.hidden) == engine.state_bytes
     assert values(state.image).shape == (1, 48, 12, 20)
 
 
@@ -166,7 +181,9 @@ def replace_step(monkeypatch, engine, call):
         sessions = dataclasses.replace(engine._sessions, step=call)
         monkeypatch.setattr(engine, "_sessions", sessions)
     else:
-        monkeypatch.setattr(engine, "_residual", call)
+        monkeypatch.setattr(
+            engine, "_step" if isinstance(engine, NcnnEngine) else "_residual", call
+        )
 
 
 @pytest.mark.parametrize(
@@ -264,6 +281,41 @@ def test_the_engines_say_what_they_are(fixed_weights):
     described = OpenVinoEngine(fixed_weights, setup(device="auto")).description
     assert described.startswith("openvino 20")
     assert described.endswith(", cpu, fp32")
+
+
+def test_ncnn_gives_the_same_bytes_with_any_number_of_threads(fixed_weights, monkeypatch):
+    """Frames of several bands, which threads take in turn."""
+    monkeypatch.setattr(step, "BAND", 512)
+    found = []
+    for threads in (1, 2, 5):
+        monkeypatch.setattr(ncnn_engine, "_cores", lambda threads=threads: threads)
+        engine = NcnnEngine(fixed_weights, setup(width=64, height=48))
+        for planes in render(engine, rgb(3, 48, 64), RGBS, RGBS, 48, 64):
+            found.append([plane.tobytes() for plane in planes])
+        engine.close()
+    assert found[:3] == found[3:6] == found[6:]
+
+
+@pytest.mark.parametrize("band", [64, 300, 512])
+def test_where_bands_are_cut_does_not_show(fixed_weights, monkeypatch, band):
+    """Bands of 8 rows and more of a map; the whole frame is one band as it is."""
+    whole = NcnnEngine(fixed_weights, setup(width=36, height=60))
+    expected = list(render(whole, rgb(3, 60, 36), RGBS, RGBS, 60, 36))
+    monkeypatch.setattr(step, "BAND", band)
+    cut = NcnnEngine(fixed_weights, setup(width=36, height=60))
+    for ours, wanted in zip(render(cut, rgb(3, 60, 36), RGBS, RGBS, 60, 36), expected, strict=True):
+        np.testing.assert_allclose(ours, wanted, atol=3e-5)
+
+
+def test_ncnn_offers_fp32_on_the_cpu(fixed_weights):
+    with pytest.raises(EngineError, match="device=cuda, but backend=ncnn runs on the cpu only"):
+        NcnnEngine(fixed_weights, setup(device="cuda"))
+    with pytest.raises(
+        EngineError, match="precision=bf16 is not offered by backend=ncnn: use fp32"
+    ):
+        NcnnEngine(fixed_weights, setup(precision="bf16"))
+    described = NcnnEngine(fixed_weights, setup(device="auto", precision="auto")).description
+    assert described == f"ncnn {ncnn.__version__}, cpu, fp32"
 
 
 @pytest.mark.skipif(not BF16, reason="this CPU does not multiply bf16")

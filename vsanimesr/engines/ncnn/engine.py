@@ -1,0 +1,116 @@
+"""The network on ncnn: any CPU, in float32 by Winograd's method. No torch, no onnx.
+
+Letters: h, w rows and columns of a source frame; H, W the same after padding to multiples of 4.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import ncnn
+import numpy as np
+
+from vsanimesr.colour import Colour
+from vsanimesr.engines.memory import advising
+from vsanimesr.engines.ncnn.layers import Layers
+from vsanimesr.engines.ncnn.maps import Map
+from vsanimesr.engines.ncnn.step import BandedStep
+from vsanimesr.engines.ncnn.workers import Workers
+from vsanimesr.engines.plane_colour import image_of, planes_of
+from vsanimesr.engines.protocol import Plane, Setup
+from vsanimesr.errors import EngineError
+from vsanimesr.models import FEATURES, IMAGE, SCALE
+
+PRECISIONS = ("fp32",)
+
+
+@dataclass(frozen=True)
+class State:
+    """What a step leaves behind: `image` (48, H, W), folded, and `hidden` (64, H, W)."""
+
+    image: Map
+    hidden: Map
+
+
+class NcnnEngine:
+    """Sources are arrays (3, H + 2, W + 2), RGB in [0, 1] with their edges repeated."""
+
+    overlaps = False
+
+    def __init__(self, weights: Mapping[str, np.ndarray], setup: Setup) -> None:
+        """Load the network. The device is `auto` or `cpu`, precisions are `PRECISIONS`.
+
+        Raises:
+            EngineError: Device or precision is not to be had, or memory ran out.
+        """
+        if setup.device not in ("auto", "cpu"):
+            raise EngineError(f"device={setup.device}, but backend=ncnn runs on the cpu only")
+        if setup.precision not in ("auto", *PRECISIONS):
+            raise EngineError(
+                f"precision={setup.precision} is not offered by backend=ncnn: use "
+                f"{' or '.join(PRECISIONS)}"
+            )
+        self._setup = setup
+        self.source_bytes = 3 * (setup.rows + 2) * (setup.columns + 2) * 4
+        self.state_bytes = (IMAGE + FEATURES) * (setup.rows + 2) * (setup.columns + 2) * 4
+        self.description = f"ncnn {ncnn.__version__}, cpu, fp32"
+        self._advice = (
+            f"out of memory on cpu at {setup.width}x{setup.height}; lower cache=, close other "
+            "programs that use the device, use backend='torch', which can compute in strips, or "
+            "upscale a smaller clip"
+        )
+        with advising(self._advice):
+            self._workers = Workers(_cores())
+            self._step = BandedStep(Layers(weights), self._workers, setup.rows, setup.columns)
+            self._zero = self._new_state()
+
+    def upload(self, planes: Sequence[Plane], colour: Colour) -> np.ndarray:
+        """See `Engine.upload`."""
+        setup = self._setup
+        with advising(self._advice):
+            image = image_of(planes, setup.source, colour)
+            below, right = setup.rows - setup.height, setup.columns - setup.width
+            return np.pad(image, ((0, 0), (1, 1 + below), (1, 1 + right)), mode="edge")
+
+    def step(
+        self, previous: np.ndarray, current: np.ndarray, following: np.ndarray, state: State | None
+    ) -> State:
+        """See `Engine.step`."""
+        state = state or self._zero
+        with advising(self._advice):
+            made = self._new_state()
+            window = (previous, current, following)
+            self._step(window, state.image, state.hidden, (made.image, made.hidden))
+            return made
+
+    def write(self, state: State, planes: Sequence[Plane], colour: Colour) -> None:
+        """See `Engine.write`."""
+        setup = self._setup
+        with advising(self._advice):
+            rgb = picture(state.image)[:, : SCALE * setup.height, : SCALE * setup.width]
+            planes_of(rgb, setup.target, colour, planes, dither=setup.dither)
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self._workers.close()
+        del self._step, self._workers, self._zero
+
+    def _new_state(self) -> State:
+        size = self._setup.rows, self._setup.columns
+        return State(Map(IMAGE, *size), Map(FEATURES, *size))
+
+
+def picture(folded: Map) -> np.ndarray:
+    """The picture (3, 4 * H, 4 * W) of a folded image."""
+    groups, rows, columns, packed = folded.inside.shape
+    # A colour's 16 pixels lie in 16 / P groups, each P / 4 rows of four.
+    lines = packed // SCALE
+    split = folded.inside.reshape(3, groups // 3, rows, columns, lines, SCALE)
+    return split.transpose(0, 2, 1, 4, 3, 5).reshape(3, rows * SCALE, columns * SCALE)
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on Windows and macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
