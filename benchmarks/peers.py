@@ -35,7 +35,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -150,9 +150,7 @@ def openvino(case: Case, path: Path, **settings: str) -> tuple[str, Run]:
 
 def plain_ncnn(net: Any, module: ModuleType, case: Case, folder: Path) -> Run:  # noqa: ANN401
     """The network converted by ncnn's own pnnx, in ncnn with default settings."""
-    import ncnn
-    import pnnx  # pyright: ignore[reportMissingImports]
-
+    ncnn, pnnx = (importlib.import_module(name) for name in ("ncnn", "pnnx"))
     path = folder / f"existing_{case.width}x{case.height}_pnnx.pt"
     with existing.plain_interpolation(module), aside():
         pnnx.export(net, str(path), case.arguments)
@@ -177,8 +175,7 @@ def plain_ncnn(net: Any, module: ModuleType, case: Case, folder: Path) -> Run:  
 def mnn(case: Case, path: Path) -> Run:
     """MNN with default settings and all threads, the plain export converted by its own tool."""
     with aside():  # importing it prints
-        import MNN.expr as F  # pyright: ignore[reportMissingImports]
-        import MNN.nn as nn  # pyright: ignore[reportMissingImports]
+        expr, nn = (importlib.import_module(f"MNN.{part}") for part in ("expr", "nn"))
     converted = path.with_suffix(".mnn")
     command = [str(Path(sys.executable).with_name("mnnconvert")), "-f", "ONNX"]
     command += ["--modelFile", str(path), "--MNNModel", str(converted), "--bizCode", "peers"]
@@ -190,7 +187,7 @@ def mnn(case: Case, path: Path) -> Run:
     arrays = [np.ascontiguousarray(x.numpy()) for x in case.arguments]
 
     def run() -> np.ndarray:
-        given = [F.const(array, list(array.shape), F.NCHW) for array in arrays]
+        given = [expr.const(array, list(array.shape), expr.NCHW) for array in arrays]
         image, state = loaded.forward(given)
         state.read()
         return np.array(image.read())[0]
@@ -199,7 +196,7 @@ def mnn(case: Case, path: Path) -> Run:
 
 
 @contextlib.contextmanager
-def aside() -> Iterator[None]:
+def aside() -> Generator[None]:
     """What is printed on standard output below Python goes to standard error."""
     sys.stdout.flush()
     kept = os.dup(1)
