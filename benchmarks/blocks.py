@@ -57,6 +57,12 @@ def read(path: Path) -> tuple[list[np.ndarray], Cuts]:
     return frames, cuts
 
 
+def window(t: int, cuts: Cuts) -> tuple[int, int, int]:
+    """Source frames of step t; all of the clip has been seen."""
+    last = t + 1 == cuts.length or cuts.starts(t + 1)
+    return (t if cuts.starts(t) else t - 1, t, t if last else t + 1)
+
+
 def picture(state: State) -> torch.Tensor:
     """The image of a state as (3, 4h, 4w), clamped."""
     return torch.nn.functional.pixel_shuffle(state.image.float(), 4)[0].clamp(0, 1)
@@ -81,7 +87,7 @@ def measure(path: Path, model: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         states: list[State] = []
         for t in range(first, min(first + count, len(frames))):
             state = None if t == first or cuts.starts(t) else states[-1]
-            previous, current, following = (sources[u] for u in cuts.window(t))
+            previous, current, following = (sources[u] for u in window(t, cuts))
             states.append(engine.step(previous, current, following, state))
         return states
 
