@@ -312,7 +312,7 @@ def candidates(net: Any, module: ModuleType, case: Case, folder: Path) -> Iterat
     precisions = {
         "torch": ("fp32", "tf32", "fp16", "bf16") if cuda else ("fp32", "bf16"),
         "onnx": ("fp32", "fp16") if cuda else ("fp32",),
-        "openvino": () if cuda else ("fp32", "bf16"),
+        "openvino": () if cuda else ("fp32", "bf16", "int8"),
         "ncnn": () if cuda else ("fp32",),
     }
     for backend, names in precisions.items():

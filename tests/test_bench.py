@@ -4,8 +4,11 @@ import re
 
 import pytest
 
-from vsanimesr import bench, cli
-from vsanimesr.bench import Peak, Subject, floor, work
+from vsanimesr import cli
+from vsanimesr.bench import quick, table
+from vsanimesr.bench.floor import Peak, floor, work
+from vsanimesr.engines.choice import Choice, Machine
+from vsanimesr.errors import EngineError
 
 
 def test_the_work_of_a_step():
@@ -15,18 +18,8 @@ def test_the_work_of_a_step():
 
 
 def test_the_floor_is_work_over_peak():
-    subject = Subject(
-        backend="torch",
-        precision="bf16",
-        device="cpu",
-        width=4,
-        height=4,
-        formats=(),
-        model="v2",
-        seconds=1,
-    )
     products, values = work(4, 4)
-    assert floor(subject, Peak(flops=2 * products, bytes=4 * values)) == (1.0, 0.5)
+    assert floor(4, 4, "bf16", Peak(flops=2 * products, bytes=4 * values)) == (1.0, 0.5)
 
 
 def test_smallest_table(fixed_model, capsys):
@@ -58,9 +51,9 @@ def test_a_device_that_cannot_be_measured_is_an_error(capsys):
 
 def test_what_does_not_run_is_said(fixed_model, monkeypatch):
     """An engine that a machine lacks is a line below the table, and never the end."""
-    monkeypatch.setattr(bench, "_alone", lambda function, *arguments: function(*arguments))
-    monkeypatch.setattr(bench, "measure_peak", lambda *_: Peak(flops=1e12, bytes=1e10))
-    lines = bench.run(
+    monkeypatch.setattr(table, "alone", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(table, "measure_peak", lambda *_: Peak(flops=1e12, bytes=1e10))
+    lines = table.run(
         backends=["torch"],
         precisions=["tf32"],
         sizes=["16x12"],
@@ -84,3 +77,79 @@ def test_a_size_that_is_none(fixed_model, capsys):
 def test_wrong_usage(words):
     with pytest.raises(SystemExit, match="2"):
         cli.main(words.split())
+
+
+# --quick
+
+
+def test_quick_tells_what_is_fastest_and_what_auto_takes(fixed_model, monkeypatch):
+    """Two backends that are there and one that fails, on a tiny frame."""
+    machine = Machine(processor="avx2", installed=frozenset({"torch", "onnx", "openvino"}))
+    monkeypatch.setattr(quick, "alone", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(quick, "here", lambda _: machine)
+    monkeypatch.setattr(quick, "SIZE", (16, 12))
+    monkeypatch.setattr(quick, "SECONDS", 0.0)
+    prepared = quick.prepared
+
+    def fail(subject):
+        if subject.backend == "openvino":
+            raise EngineError("broken here")
+        return prepared(subject)
+
+    monkeypatch.setattr(quick, "prepared", fail)
+    told = []
+    lines = list(quick.run(device="cpu", model=str(fixed_model), report=told.append))
+    assert told == ["torch", "onnx", "openvino"]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line][2:]
+    assert {tuple(row[:2]) for row in rows} >= {("torch", "fp32"), ("onnx", "fp32")}
+    times = [float(row[2]) for row in rows]
+    assert times == sorted(times)
+    assert rows[0][3] == "1.00"
+    said = "\n".join(lines)
+    assert "- openvino: broken here" in said
+    assert f"Fastest here: {rows[0][0]} {rows[0][1]}" in said
+    assert "auto takes torch" in said or "auto takes onnx" in said
+
+
+def test_quick_ends_when_the_time_is_up(fixed_model, monkeypatch):
+    monkeypatch.setattr(quick, "alone", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(quick, "LIMIT", -1.0)
+    said = "\n".join(quick.run(device="cpu", model=str(fixed_model)))
+    assert "- torch: the time was up" in said
+    assert "Fastest" not in said
+
+
+TORCH = Choice("torch", "bf16", "so")
+
+
+@pytest.mark.parametrize(
+    ("found", "auto", "said"),
+    [
+        ({("torch", "bf16"): 0.1, ("onnx", "fp32"): 0.2}, TORCH, "They agree."),
+        ({("torch", "bf16"): 0.104, ("onnx", "fp32"): 0.1}, TORCH, "They agree."),
+        (
+            {("torch", "bf16"): 0.2, ("onnx", "fp32"): 0.1},
+            TORCH,
+            "They differ: onnx fp32 takes 0.50 of its time here; backend=onnx, precision=fp32",
+        ),
+        (
+            {("openvino", "int8"): 0.01, ("torch", "bf16"): 0.1},
+            TORCH,
+            "Fastest that keeps 50 dB to fp32: torch bf16, 100.0 ms.",
+        ),
+        ({("onnx", "fp32"): 0.1}, TORCH, "It did not run here."),
+        (
+            {("torch", "fp16"): 0.1, ("torch", "fp32"): 0.2},
+            Choice("torch", "auto", "runs on the GPU (cuda)"),
+            "They agree.",
+        ),
+    ],
+)
+def test_the_verdict(found, auto, said):
+    assert said in "\n".join(quick.verdict(found, auto))
+
+
+def test_the_command_has_it(monkeypatch, capsys):
+    monkeypatch.setattr(quick, "run", lambda **_: iter(["one", "two"]))
+    assert cli.main(["bench", "--quick"]) == 0
+    assert capsys.readouterr().out == "one\ntwo\n"

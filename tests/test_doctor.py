@@ -10,6 +10,7 @@ import pytest
 import vapoursynth as vs
 
 from vsanimesr import doctor, weights
+from vsanimesr.engines.choice import Machine
 from vsanimesr.engines.onnx import webgpu
 from vsanimesr.models import RELEASES
 
@@ -39,7 +40,7 @@ def test_everything_is_looked_at():
     assert all(check.advice for check in found if check.state == "fail")
 
 
-LOOKS = ("python", "vapoursynth", "plugin", "runtimes", "cuda", "weights")
+LOOKS = ("python", "vapoursynth", "plugin", "runtimes", "cuda", "auto", "weights")
 LOOKS += ("ffmpeg", "modules", "vspipe", "jetpack")
 
 
@@ -221,6 +222,25 @@ def test_plugins_for_files():
     assert doctor.source(Core(bs=1)).state == "ok"
     assert doctor.scenes(Core()).state == "warn"
     assert doctor.scenes(Core(scd=1)).state == "ok"
+
+
+# What runs the network
+
+
+def test_what_auto_takes_is_told_and_why(monkeypatch):
+    def on(*installed, gpu=""):
+        machine = Machine(processor="amx", installed=frozenset(installed), gpu=gpu)
+        monkeypatch.setattr(doctor, "here", lambda: machine)
+        return doctor.auto()
+
+    found = on("torch", "openvino", "onnx")
+    assert (found.state, found.found, found.advice) == ("ok", "torch, bf16", "")
+    assert found.why.startswith("142 ms a step on a CPU with AMX; openvino bf16 149, openvino")
+    found = on("onnx")
+    assert found.found == "onnx, fp32"
+    assert found.advice.startswith("pip install 'vapoursynth-animesr[torch]' for torch: 142 ms a")
+    assert on("torch", gpu="cuda").found == "torch, precision by the GPU"
+    assert on().found == "nothing: no runtime is installed"
 
 
 # ONNX Runtime's packages

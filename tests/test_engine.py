@@ -13,8 +13,7 @@ import vapoursynth as vs
 from vsanimesr import engines, options
 from vsanimesr.colour import FULL_RGB, ChromaLocation, Colour, Family, Format, Matrix
 from vsanimesr.engines import backends, choice
-from vsanimesr.engines.backends import BACKENDS, Backend
-from vsanimesr.engines.choice import pick_backend
+from vsanimesr.engines.backends import BACKENDS
 from vsanimesr.engines.torch import device as torch_device
 from vsanimesr.engines.torch import engine as torch_engine
 from vsanimesr.engines.torch.device import pick_device, pick_precision
@@ -136,11 +135,11 @@ def test_other_errors_stay_as_they_are(make, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "expected"),
-    [({}, "fp32"), ({"amx_bf16": True}, "bf16"), ({"avx512_bf16": True}, "bf16")],
+    ("processor", "expected"),
+    [("avx2", "fp32"), ("avx512", "fp32"), ("amx", "bf16"), ("arm", "fp32")],
 )
-def test_a_cpu_takes_bf16_only_where_it_multiplies_it(monkeypatch, capabilities, expected):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+def test_a_cpu_takes_bf16_only_where_it_multiplies_it(monkeypatch, processor, expected):
+    monkeypatch.setattr(choice, "processor", lambda: processor)
     assert pick_precision("auto", torch.device("cpu"), half=False) == expected
 
 
@@ -282,18 +281,6 @@ def test_a_gpu_that_is_lost_says_why_it_does_not_come_back(make, monkeypatch):
         DeviceLostError, match=r"lost .*illegal.*: CUDA gives it back to no process"
     ):
         engine.step(source, source, source, None)
-
-
-def test_auto_takes_the_fastest_of_those_installed(monkeypatch):
-    monkeypatch.setattr(choice, "devices", list)
-    assert pick_backend("auto", "auto", "") == "torch"
-    assert pick_backend("auto", "auto", "cpu") == "onnx"
-    monkeypatch.setattr(Backend, "installed", property(lambda own: "torch" not in own.packages))
-    assert pick_backend("cpu", "auto", "") == "openvino"
-    assert pick_backend("auto", "fp16", "") == "onnx"
-    assert pick_backend("cuda:1", "auto", "") == "onnx"
-    monkeypatch.setattr(Backend, "installed", False)
-    assert pick_backend("cpu", "auto", "") == "torch"
 
 
 @pytest.mark.parametrize(

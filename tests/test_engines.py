@@ -14,14 +14,14 @@ import torch
 
 from vsanimesr import weights
 from vsanimesr.colour import FULL_RGB, RGBS, ChromaLocation, Colour, Family, Format, Matrix
-from vsanimesr.engines import BACKENDS, Setup
+from vsanimesr.engines import BACKENDS, Setup, openvino
 from vsanimesr.engines.ncnn import engine as ncnn_engine
 from vsanimesr.engines.ncnn import step
 from vsanimesr.engines.ncnn.engine import NcnnEngine
 from vsanimesr.engines.ncnn.maps import Map
 from vsanimesr.engines.onnx import session
 from vsanimesr.engines.onnx.engine import OnnxEngine
-from vsanimesr.engines.openvino import PRECISIONS, OpenVinoEngine, pick_precision
+from vsanimesr.engines.openvino import PRECISIONS, OpenVinoEngine, hint, pick_precision
 from vsanimesr.engines.torch.engine import TorchEngine
 from vsanimesr.errors import EngineError
 
@@ -336,18 +336,23 @@ def test_openvino_in_bf16_is_as_near_as_torch_in_bf16(released):
 
 
 class Core:
-    def __init__(self, own, able):
-        self.said = {"INFERENCE_PRECISION_HINT": own, "OPTIMIZATION_CAPABILITIES": able}
+    def __init__(self, able):
+        self.said = {"OPTIMIZATION_CAPABILITIES": able}
 
     def get_property(self, device, name):
         assert device == "CPU"
         return self.said[name]
 
 
-def test_openvino_takes_bf16_only_where_the_cpu_multiplies_it():
-    able, plain = Core(ov.Type.bf16, ["FP32", "BF16"]), Core(ov.Type.f32, ["FP32"])
+def test_openvino_takes_bf16_only_where_the_cpu_multiplies_it(monkeypatch):
+    able, plain = Core(["FP32", "BF16"]), Core(["FP32"])
+    monkeypatch.setattr(openvino, "processor", lambda: "amx")
+    monkeypatch.setattr(openvino, "precision_on_cpu", lambda name: "bf16")
     assert pick_precision("auto", able) == pick_precision("bf16", able) == "bf16"
     assert pick_precision("auto", plain) == pick_precision("fp32", able) == "fp32"
+    assert (hint("int8", able), hint("int8", plain)) == ("bf16", "f32")
+    monkeypatch.setattr(openvino, "processor", lambda: "avx2")
+    assert hint("int8", able) == "f32", "a cap on oneDNN, which the runtime's word does not heed"
     with pytest.raises(EngineError, match="this CPU does not multiply bf16: use fp32"):
         pick_precision("bf16", plain)
     for name in ("fp16", "tf32"):
@@ -358,7 +363,7 @@ def test_openvino_takes_bf16_only_where_the_cpu_multiplies_it():
 def test_openvino_runs_on_the_cpu_only(fixed_weights):
     with pytest.raises(EngineError, match="device=cuda, but backend=openvino runs on the cpu only"):
         OpenVinoEngine(fixed_weights, setup(device="cuda"))
-    assert PRECISIONS.keys() == {"fp32", "bf16"}
+    assert set(PRECISIONS) == {"fp32", "bf16", "int8"}
 
 
 FREED_ELSEWHERE = """

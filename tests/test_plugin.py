@@ -272,7 +272,7 @@ def test_what_lies_outside_the_range_is_clamped_on_the_way_in_only(upscale):
             {"backend": "tensorrt"},
             "backend=tensorrt, wanted one of auto, torch, onnx, openvino, ncnn",
         ),
-        ({"precision": "int8"}, "precision=int8, wanted one of auto, fp32, tf32, fp16, bf16"),
+        ({"precision": "int4"}, "precision=int4, wanted one of auto, fp32, tf32, fp16, bf16, int8"),
         (
             {"device": "gpu"},
             "device=gpu, wanted auto, cpu, cuda, cuda:N, webgpu, mps, xpu or xpu:N",

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "vsanimesr"
 LAYERS = [
     {"errors", "interrupts", "models", "lru", "pth", "pickled", "wheel", "recurrence", "colour"}
     | {"resample", "strips", "bench_choices"},
-    {"options", "network", "weights"},
+    {"options", "network", "weights", "calibration"},
     {"engines"},
     {"vs"},
     {"encode", "training"},
@@ -28,6 +28,7 @@ LAYERS = [
 # Within a layer, these may import the others of it.
 WITHIN = {
     "weights": {"pth", "wheel"},
+    "calibration": {"weights"},
     "pth": {"errors", "models", "pickled"},
     "pickled": {"errors"},
     "wheel": {"errors"},

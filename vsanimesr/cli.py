@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_compare(add("compare", help="show ways to enlarge a clip side by side, on one page"))
     _add_weights(add("weights", help="fetch, list or find the network's weights"))
     _add_export(add("export", help="write the network as an ONNX file"))
+    _add_calibrate(add("calibrate", help="make weights of your own ready for int8"))
     _add_bench(add("bench", help="measure how fast this machine upscales"))
     doctor = add("doctor", help="check the installation")
     doctor.set_defaults(run=_doctor)
@@ -165,6 +166,31 @@ def _export(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def _add_calibrate(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Write weights with the ranges that precision=int8 needs, measured on clips as you upscale "
+        "them. The released models have theirs already."
+    )
+    parser.add_argument("model", metavar="MODEL", help="a .pth or .safetensors file")
+    parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="video files")
+    parser.add_argument("output", type=Path, metavar="OUT", help="to write (.safetensors)")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    parser.set_defaults(run=_calibrate)
+
+
+def _calibrate(chosen: argparse.Namespace) -> int:
+    from vsanimesr import weights
+    from vsanimesr.encode import calibrate
+
+    say = functools.partial(print, file=sys.stderr)
+    calibrate.check_output(chosen.output, overwrite=chosen.overwrite)
+    tensors = weights.load(chosen.model, log=say)
+    found = calibrate.calibrate(tensors, chosen.clips, say)
+    calibrate.write(chosen.output, tensors, found, overwrite=chosen.overwrite)
+    print(chosen.output)
+    return 0
+
+
 def _add_bench(parser: argparse.ArgumentParser) -> None:
     from vsanimesr.bench_choices import BACKENDS, FORMATS, PRECISIONS, SECONDS, SIZES
 
@@ -183,15 +209,25 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     for name in ("device", "model"):
         parser.add_argument(f"--{name}", default=defaults()[name], help="as of the filter")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="spent on each figure")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="only say, in under a minute, which backend is the fastest here",
+    )
     parser.set_defaults(run=_bench)
 
 
 def _bench(chosen: argparse.Namespace) -> int:
-    from vsanimesr import bench
+    from vsanimesr.bench import quick, table
 
+    say = functools.partial(print, file=sys.stderr)
+    if chosen.quick:
+        for line in quick.run(device=chosen.device, report=say):
+            print(line, flush=True)
+        return 0
     names = ("backends", "precisions", "sizes", "formats", "device", "model", "seconds")
     options = {name: getattr(chosen, name) for name in names}
-    for line in bench.run(**options, report=functools.partial(print, file=sys.stderr)):
+    for line in table.run(**options, report=say):
         print(line, flush=True)
     return 0
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vsanimesr.engines.backends import BACKENDS, install
+from vsanimesr.engines.choice import choose, here
 from vsanimesr.errors import EncodeError, WeightsError, brief
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def checks() -> list[Check]:
         ("runtimes", runtimes),
         ("GPU", cuda),
         ("WebGPU", webgpu),
+        ("auto", auto),
         ("weights", weights),
         ("ffmpeg", ffmpeg),
         ("av, tqdm", modules),
@@ -335,6 +337,23 @@ def webgpu() -> Check:
     why = "it computes on the processor, or is none that the runtime knows: only providers= or "
     why += "device=webgpu take it, auto does not"
     return Check(name=name, state="warn", found=found, why=why, advice=provider.why_none())
+
+
+def auto() -> Check:
+    """What `backend="auto"` takes here and why, and what would be faster."""
+    machine = here()
+    if not machine.installed:
+        return Check(name="auto", state="ok", found="nothing: no runtime is installed")
+    taken, best = choose(machine), choose(replace(machine, installed=frozenset(BACKENDS)))
+    precision = "precision by the GPU" if taken.precision == "auto" else taken.precision
+    faster = best.backend != taken.backend
+    return Check(
+        name="auto",
+        state="ok",
+        found=f"{taken.backend}, {precision}",
+        why=taken.why,
+        advice=f"{install(best.backend)} for {best.backend}: {best.why}" if faster else "",
+    )
 
 
 def weights() -> list[Check]:

@@ -14,7 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsanimesr.errors import OptionError
-from vsanimesr.models import ALIGNMENT, BLOCKS, FEATURES, IMAGE, SCALE, WINDOW
+from vsanimesr.models import (
+    ALIGNMENT,
+    BLOCKS,
+    FEATURES,
+    IMAGE,
+    SCALE,
+    WINDOW,
+    parameter_shapes,
+)
 from vsanimesr.resample import stencil
 
 SLOPE = 0.1  # of every leaky ReLU
@@ -36,12 +44,12 @@ class Network(nn.Module):
         """Make a float32 network on the CPU that holds a copy of these tensors.
 
         Args:
-            weights: As `weights.load` gives them.
+            weights: As `weights.load` gives them; of what is there, the parameters are taken.
         """
         with torch.device("meta"):  # no initial values are drawn only to be thrown away
             network = cls()
         network.recurrent_cell.stencil = torch.from_numpy(stencil())
-        copies = {name: torch.from_numpy(np.array(array)) for name, array in weights.items()}
+        copies = {name: torch.from_numpy(np.array(weights[name])) for name in parameter_shapes()}
         network.load_state_dict(copies, assign=True)
         return network
 

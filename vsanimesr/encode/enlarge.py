@@ -86,13 +86,14 @@ class AnimeSR:
         from importlib.metadata import PackageNotFoundError, version
 
         from vsanimesr.engines.backends import BACKENDS
-        from vsanimesr.engines.choice import pick_backend
+        from vsanimesr.engines.choice import chosen
         from vsanimesr.engines.cuda_device import devices
 
         given = self._all()
         name = given["backend"]
         if name == "auto":
-            name = pick_backend(given["device"], given["precision"], given["providers"])
+            names = ("backend", "device", "precision", "providers", "compile", "strips")
+            name = chosen(**{option: given[option] for option in names}).backend
         try:
             runtime = f"{name} {version(BACKENDS[name].packages[0])}"
         except (PackageNotFoundError, KeyError):

@@ -5,12 +5,13 @@ must give the same bytes for the same arguments, whatever ran before and in whic
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from vsanimesr.engines.backends import BACKENDS, engine_class
-from vsanimesr.engines.choice import pick_backend
+from vsanimesr.engines.choice import chosen
 from vsanimesr.engines.protocol import Engine, Plane, Setup
 from vsanimesr.errors import EngineError
 from vsanimesr.strips import AUTO
@@ -46,8 +47,10 @@ def load(
             the backend does not have.
     """
     name = backend
-    if backend == "auto":
-        name = pick_backend(setup.device, setup.precision, providers)
+    if "auto" in (backend, setup.precision):
+        given = {"device": setup.device, "precision": setup.precision, "providers": providers}
+        choice = chosen(backend=backend, compile=compile, strips=strips, **given)
+        name, setup = choice.backend, replace(setup, precision=choice.precision)
     if name not in BACKENDS:
         raise EngineError(f"backend={name}, wanted one of auto, {', '.join(BACKENDS)}")
     own = BACKENDS[name].options
@@ -58,6 +61,6 @@ def load(
                 f"{option}= is an option of backend={' and '.join(owners)}, and the backend is "
                 f"{name}"
             )
-    given = {"providers": providers, "compile": compile, "strips": strips, "memory": memory}
-    given |= {"cache": cache}
-    return engine_class(name)(weights, setup, **{o: x for o, x in given.items() if o in own})
+    values = {"providers": providers, "compile": compile, "strips": strips, "memory": memory}
+    values |= {"cache": cache}
+    return engine_class(name)(weights, setup, **{o: x for o, x in values.items() if o in own})

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import psutil
 import torch
 
+from vsanimesr.engines.choice import precision_on_cpu
 from vsanimesr.errors import EngineError
 
 log = logging.getLogger("vsanimesr")
@@ -70,8 +71,12 @@ def pick_precision(name: str, device: torch.device, half: bool) -> str:
     has no arithmetic for gives way to fp32, with a warning.
 
     Raises:
-        EngineError: tf32 on another device than CUDA's.
+        EngineError: int8, or tf32 on another device than CUDA's.
     """
+    if name == "int8":
+        raise EngineError(
+            "precision=int8 is not offered by backend=torch: use backend=openvino, or bf16 or fp32"
+        )
     if device.type == "cuda":
         if name != "auto":
             return name
@@ -92,9 +97,7 @@ def pick_precision(name: str, device: torch.device, half: bool) -> str:
         return "fp32"
     if device.type != "cpu":
         return "fp32"
-    capabilities = torch.cpu.get_capabilities()
-    fast = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
-    return "bf16" if fast and torch.backends.mkldnn.is_available() else "fp32"
+    return precision_on_cpu("torch") if torch.backends.mkldnn.is_available() else "fp32"
 
 
 def multiplies(precision: str) -> bool:

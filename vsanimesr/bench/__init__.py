@@ -1,0 +1,1 @@
+"""How fast this machine upscales: a table of everything, or which backend is fastest here."""
