@@ -649,6 +649,14 @@ def test_a_time_code_is_no_loss(chunks, tmp_path):
             assert any(tag.get("timecode") == "01:00:00:00" for tag in tags)
 
 
+def test_a_video_without_decoder_is_named(tmp_path):
+    source = tmp_path / "in.mkv"
+    data = (SOURCES / "any.mkv").read_bytes()
+    source.write_bytes(data.replace(b"V_MPEG4/ISO/AVC", b"V_MPEG4/ISO/XYZ"))
+    with pytest.raises(EncodeError, match=r"track 0 of .* is \w+ video, of which .* no decoder"):
+        plan(source, "matroska")
+
+
 def test_the_default_track_is_taken_unless_another_is_named(chunks, tmp_path):
     source = tmp_path / "in.mkv"
     ffmpeg(

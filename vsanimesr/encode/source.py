@@ -104,6 +104,8 @@ def open_source(path: Path, track: int, *, incomplete: bool = False, fields: boo
         )
     except EncodeError as error:
         raise EncodeError(f"{error}; {_advice(path, track, fps)}") from error
+    except vs.Error as error:
+        raise EncodeError(f"upscale: cannot decode {shown(path)}: {error}") from error
     if packets:
         missing, damaged = lack(packets, times)
         facts = {"last": last, "missing": missing, "damaged": damaged, "change": changes(packets)}
@@ -114,7 +116,10 @@ def open_source(path: Path, track: int, *, incomplete: bool = False, fields: boo
             f"upscale: {told[0]}; fetch it again, or wait until it is there, "
             "or give --incomplete to enlarge what can be read"
         )
-    clip, notes = applied(clip, about)
+    try:
+        clip, notes = applied(clip, about)
+    except vs.Error as error:
+        raise EncodeError(f"upscale: cannot decode {shown(path)}: {error}") from error
     if not fields:
         clip = core.std.SetFrameProps(clip, _FieldBased=0)
     return Source(

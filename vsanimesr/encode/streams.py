@@ -128,6 +128,12 @@ def plan(path: Path, muxer: str, *, track: int | None = None, video: bool = True
         chosen = Plan(source=path, muxer=muxer)
         if video:
             stream = _chosen(container, path, track)
+            if stream.codec_context is None:
+                codec = _codec(stream, _described(container).get(stream.index, ""))
+                raise EncodeError(
+                    f"upscale: track {stream.index} of {shown(path)} is {codec} video, of which "
+                    "FFmpeg's libraries here know no decoder"
+                )
             chosen.track = stream.index
             _describe(chosen, stream)
         # A broadcast's clock starts anywhere; files of other kinds start where they mean to.
