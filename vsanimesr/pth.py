@@ -94,7 +94,10 @@ def opened(path: Path) -> Generator[tuple[zipfile.ZipFile, str, bytes]]:
             with zipfile.ZipFile(file) as archive:
                 file.bounded = False
                 _check_members(archive.infolist(), path.stat().st_size)
-                (name,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+                found = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+                if len(found) != 1:
+                    raise WeightsError(f"damaged: {len(found)} members data.pkl, wanted one")
+                name = found[0]
                 if (size := archive.getinfo(name).file_size) > pickled.MAX_BYTES:
                     raise WeightsError(
                         f"refused: a pickle of {size:,} bytes, wanted at most {pickled.MAX_BYTES:,}"
