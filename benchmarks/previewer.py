@@ -147,6 +147,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--frames", type=int, nargs="+", default=[10, 90, 45])
     parser.add_argument("--reloads", type=int, default=5)
     parser.add_argument("--out", type=Path, help="folder for the screenshots")
+    parser.add_argument(
+        "--change",
+        nargs=2,
+        metavar=("OLD", "NEW"),
+        help="edit the script and reload it at the end",
+    )
     chosen = parser.parse_args(arguments)
     start = time.perf_counter()
     kind = {"vsview": VSView, "vspreview": VSPreview}[chosen.previewer]
@@ -155,13 +161,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"loaded: {1000 * (time.perf_counter() - start):.0f} ms, {memory():.0f} MB", flush=True)
     for n in chosen.frames:
         print(f"frame {n}: {timed(previewer, lambda n=n: previewer.jump(n)):.0f} ms", flush=True)
-        if chosen.out:
-            chosen.out.mkdir(parents=True, exist_ok=True)
-            previewer.window.grab().save(str(chosen.out / f"{chosen.previewer}-{n}.png"))
+        grab(previewer, chosen.out, f"{chosen.previewer}-{n}")
     for i in range(1, chosen.reloads + 1):
         took = timed(previewer, previewer.reload)
         print(f"reload {i}: {took:.0f} ms, {memory():.0f} MB", flush=True)
+    grab(previewer, chosen.out, f"{chosen.previewer}-reloaded")
+    if chosen.change:
+        old, new = chosen.change
+        text = chosen.script.read_text()
+        if old not in text:
+            parser.error(f"{old!r} is not in {chosen.script}")
+        chosen.script.write_text(text.replace(old, new))
+        took = timed(previewer, previewer.reload)
+        print(f"changed: {took:.0f} ms, {memory():.0f} MB", flush=True)
+        grab(previewer, chosen.out, f"{chosen.previewer}-changed")
     previewer.window.close()
+    wait(previewer, lambda: not previewer.window.isVisible())
+    print("closed", flush=True)
+
+
+def grab(previewer: Previewer, folder: Path | None, name: str) -> None:
+    """Save what the window shows."""
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        previewer.window.grab().save(str(folder / f"{name}.png"))
 
 
 if __name__ == "__main__":
