@@ -143,7 +143,7 @@ class Hints:
     def __init__(self, clip):
         self.clip, self.asked, self.forgotten = clip, [], 0
 
-    def ask(self, frames):
+    def ask(self, frames, needed=-1):
         frames = list(frames)
         assert all(0 <= t < self.clip.length for t in frames)
         self.asked.append(frames)

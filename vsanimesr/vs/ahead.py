@@ -56,10 +56,13 @@ class Ahead:
         self._asked = Lru[int, bool](REMEMBERED)
         self._lock = threading.Lock()  # held for some microseconds only
 
-    def ask(self, frames: Iterable[int]) -> None:
-        """Ask for these, nearest first, as far as threads are free and they have not been asked."""
+    def ask(self, frames: Iterable[int], needed: int = -1) -> None:
+        """Ask for these, nearest first, as far as threads are free and they have not been asked.
+
+        Those up to `needed` are in any case: their threads serve what is needed already.
+        """
         try:
-            _thread().submit(self._ask, tuple(frames))
+            _thread().submit(self._ask, tuple(frames), needed)
         except RuntimeError:  # the interpreter shuts down
             return
 
@@ -75,7 +78,7 @@ class Ahead:
                 self._shim.animesr_ahead_free(self._handle)
             self._handle = None
 
-    def _ask(self, frames: tuple[int, ...]) -> None:
+    def _ask(self, frames: tuple[int, ...], needed: int) -> None:
         info = CoreInfo()
         with self._lock:
             if not self._handle:
@@ -84,7 +87,7 @@ class Ahead:
             for n in frames:
                 places = (self._shim.animesr_ahead_pending(self._handle, i) for i in range(AT_ONCE))
                 pending = [t for t in places if t >= 0]
-                if len(pending) >= info.num_threads - 1:
+                if sum(t > needed for t in pending) >= info.num_threads - 1:
                     return
                 if n in self._asked or (pending and n >= min(pending) + AT_ONCE):
                     continue

@@ -36,8 +36,8 @@ MIN_SOURCES = 3  # one window
 class Hints(Protocol):
     """What asks for source frames ahead: `ahead.Ahead`."""
 
-    def ask(self, frames: Iterable[int]) -> None:
-        """Ask for these, nearest first."""
+    def ask(self, frames: Iterable[int], needed: int = -1) -> None:
+        """Ask for these, nearest first; those up to `needed` are needed in any case."""
         ...
 
     def forget(self) -> None:
@@ -212,7 +212,7 @@ class Node[Source, State]:
         """Ask for the frames after the window, for a serial consumer."""
         if request.serial and self._prefetch:
             after = request.n + 2 + min(self._prefetch, most)
-            self._ahead.ask(range(request.n + 1, min(after, self._run.length)))
+            self._ahead.ask(range(request.n + 1, min(after, self._run.length)), request.n + 1)
 
     def _ask(self, request: _Request[Source, State], frames: Iterable[int], context: int) -> None:
         request.asked = tuple(sorted(frames))  # ascending: kind to decoders
