@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import heapq
 import math
+import os
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsanimesr.encode.carry import Carrier
@@ -20,7 +22,6 @@ from vsanimesr.errors import EncodeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from vsanimesr.encode.streams import Plan
     from vsanimesr.encode.times import Times
@@ -329,7 +330,8 @@ def tried(rest: Plan) -> list[str]:
         return []
     try:
         with (
-            av.open(_Nowhere(), "w", format=rest.muxer) as result,
+            # No object of Python: an interrupt while libavformat calls one would be lost.
+            av.open(url(Path(os.devnull)), "w", format=rest.muxer) as result,
             av.open(url(rest.source)) as source,
         ):
             carriers = _carriers(result, source, rest, None, rest.muxer)
@@ -348,27 +350,3 @@ def tried(rest: Plan) -> list[str]:
         for carrier in carriers.values()
         if carrier.damaged
     ]
-
-
-class _Nowhere:
-    """A file that keeps nothing of what is written to it."""
-
-    name = "nowhere"
-
-    def __init__(self) -> None:
-        self._at = self._size = 0
-
-    def write(self, data: bytes) -> int:
-        self._at += len(data)
-        self._size = max(self._size, self._at)
-        return len(data)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = offset + (0, self._at, self._size)[whence]
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def seekable(self) -> bool:
-        return True
