@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vsanimesr.encode.container import plan
 from vsanimesr.encode.source import open_source
+from vsanimesr.encode.streams import plan
 from vsanimesr.errors import EncodeError
 from vsanimesr.models import ALIGNMENT, quantised
 
@@ -107,8 +106,7 @@ def _stretches(path: Path) -> Iterator[tuple[int, list[np.ndarray]]]:
     """First frame and frames (1, 3, rows, columns) of each stretch, RGB in [0, 1]."""
     import vapoursynth as vs
 
-    with tempfile.TemporaryDirectory(prefix="vsanimesr-") as folder:
-        track = plan(path, "matroska", Path(folder)).track
+    track = plan(path, "matroska").track
     clip = open_source(path, track).clip
     width, height = (
         max(min(n, most) // ALIGNMENT, 1) * ALIGNMENT
