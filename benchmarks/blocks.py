@@ -31,7 +31,7 @@ import vapoursynth as vs
 
 from vsanimesr import engines, weights
 from vsanimesr.colour import FULL_RGB
-from vsanimesr.encode.enlarge import marked
+from vsanimesr.encode.scenes import detected
 from vsanimesr.engines.torch.engine import State
 from vsanimesr.recurrence import Cuts
 
@@ -47,7 +47,7 @@ def read(path: Path) -> tuple[list[np.ndarray], Cuts]:
     """A clip's frames as (3, h, w) float32 RGB, and its scene cuts."""
     clip = core.bs.VideoSource(path, showprogress=False)
     rgb = clip.format.color_family == vs.RGB
-    clip = core.resize.Bicubic(marked(clip), format=vs.RGBS, **({} if rgb else {"matrix_in": 6}))
+    clip = core.resize.Bicubic(detected(clip), format=vs.RGBS, **({} if rgb else {"matrix_in": 6}))
     cuts = Cuts(clip.num_frames, honour=True)
     frames: list[np.ndarray] = []
     for t, frame in enumerate(clip.frames(close=True)):

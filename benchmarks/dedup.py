@@ -33,7 +33,7 @@ import numpy as np
 import vapoursynth as vs
 
 from vsanimesr import engines
-from vsanimesr.encode.enlarge import marked
+from vsanimesr.encode.scenes import detected
 from vsanimesr.vs.api import ColorFamily, SampleType, VideoFormat
 from vsanimesr.vs.held import Pictures, worst_square
 
@@ -78,7 +78,7 @@ def render(path: Path, dedup: float, frames: int) -> tuple[list[np.ndarray], flo
         counted.append(Counted(load(*arguments, **options)))
         return counted[0]
 
-    clip = marked(core.bs.VideoSource(path, showprogress=False))[:frames]
+    clip = detected(core.bs.VideoSource(path, showprogress=False))[:frames]
     engines.load = count  # type: ignore[assignment]
     try:
         out = core.animesr.Upscale(clip, dedup=dedup)

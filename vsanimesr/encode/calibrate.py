@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from vsanimesr.models import ALIGNMENT, quantised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import vapoursynth as vs
 
@@ -106,8 +106,7 @@ def _stretches(path: Path) -> Iterator[tuple[int, list[np.ndarray]]]:
     """First frame and frames (1, 3, rows, columns) of each stretch, RGB in [0, 1]."""
     import vapoursynth as vs
 
-    track = plan(path, "matroska").track
-    clip = open_source(path, track).clip
+    clip = open_source(path, plan(path, "matroska").track).clip
     width, height = (
         max(min(n, most) // ALIGNMENT, 1) * ALIGNMENT
         for n, most in zip((clip.width, clip.height), SIZE, strict=True)
