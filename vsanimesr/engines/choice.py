@@ -29,24 +29,24 @@ FIGURES: Mapping[str, Mapping[Pair, float | None]] = {
         ("torch", "bf16"): 324,
         ("openvino", "bf16"): 317,
         ("openvino", "int8"): 206,
+        ("ncnn", "fp32"): 401,
         ("torch", "fp32"): 642,
         ("openvino", "fp32"): 631,
         ("onnx", "fp32"): 626,
-        ("ncnn", "fp32"): None,
     },
     "avx512": {
+        ("ncnn", "fp32"): 401,
         ("torch", "fp32"): 632,
         ("openvino", "fp32"): 618,
         ("openvino", "int8"): 255,
         ("onnx", "fp32"): 627,
-        ("ncnn", "fp32"): None,
     },
     "avx2": {
-        ("torch", "fp32"): 1137,
-        ("openvino", "fp32"): 1096,
+        ("ncnn", "fp32"): 663,
+        ("torch", "fp32"): 1308,
+        ("openvino", "fp32"): 1281,
         ("openvino", "int8"): 656,
         ("onnx", "fp32"): None,
-        ("ncnn", "fp32"): None,
     },
     "arm": {
         ("ncnn", "fp32"): None,
@@ -55,8 +55,8 @@ FIGURES: Mapping[str, Mapping[Pair, float | None]] = {
         ("onnx", "fp32"): None,
     },
 }
-"""Milliseconds of a step at 320x180 on a CPU of each kind, all threads together; a kind is one run
-(docs/performance.md). None: not measured; such pairs come last, in this order."""
+"""Milliseconds of a step at 320x180 on a CPU of each kind, all threads together, of one machine
+for each kind (docs/performance.md). None: not measured; such pairs come last, in this order."""
 KEEPING_50_DB = ("fp32", "bf16")
 """Precisions on a CPU that `auto` may take (docs/architecture.md); int8 keeps 45."""
 TIE = 1.05
@@ -136,7 +136,7 @@ def choose(
     figures = FIGURES[machine.processor]
     able = [pair for pair in figures if pair[0] in allowed and pair[1] in precisions]
     if not able:
-        rest = [] if needs else [pair[0] for pair in figures if pair[1] in precisions]
+        rest = [pair[0] for pair in figures if precision == pair[1] == "int8" and not needs]
         rest += [*allowed, "torch"]
         return Choice(_named(backend, rest[0]), precision, "nothing installed has it")
     return _fastest({pair: figures[pair] for pair in able}, KINDS[machine.processor])
