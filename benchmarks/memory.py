@@ -1,10 +1,11 @@
 """Peak memory of a step by formula and by measurement, and what strips cost in time.
 
     python benchmarks/memory.py [--sizes 640x360 1280x720] [--strips 1 2 4 8] [--device cpu]
+                                [--backend torch]
 
 Each row is a process of its own: upload, two steps and one write of YUV420P8. On a CPU the peak is
 the process's largest resident size less that before the engine ran; on a GPU it is torch's
-`max_memory_allocated`. The formula is `vsanimesr.strips.Budget`.
+`max_memory_allocated`. The formula is `vsanimesr.strips.Budget`, of torch; others have no strips.
 """
 
 import argparse
@@ -17,21 +18,19 @@ from pathlib import Path
 MB = 2**20
 
 
-def measure(width: int, height: int, count: int, device: str, precision: str) -> None:
+def measure(backend: str, width: int, height: int, count: int, device: str, precision: str) -> None:
     """Print what one process needs, as JSON."""
     import numpy as np
-    import torch
 
-    from vsanimesr import weights
+    from vsanimesr import engines, weights
     from vsanimesr.colour import Colour, Family, Format, Matrix
-    from vsanimesr.engines import Setup
-    from vsanimesr.engines.torch.engine import TorchEngine
 
     yuv = Format(Family.YUV, 8, sub_w=1, sub_h=1)
     colour = Colour(Matrix.BT709, full=False)
-    engine = TorchEngine(
+    engine = engines.load(
+        backend,
         weights.load("v2"),
-        Setup(
+        engines.Setup(
             width=width,
             height=height,
             source=yuv,
@@ -48,25 +47,23 @@ def measure(width: int, height: int, count: int, device: str, precision: str) ->
     before = _peak(device)
     source = engine.upload(planes, colour)
     state = engine.step(source, source, source, None)
-    if device != "cpu":
-        torch.cuda.synchronize()
+    _wait(device)
     times: list[float] = []
     for _ in range(3):
         begin = time.perf_counter()
         state = engine.step(source, source, source, state)
-        if device != "cpu":
-            torch.cuda.synchronize()
+        _wait(device)
         times.append(time.perf_counter() - begin)
     stepped = _peak(device)
     engine.write(state, out, colour)
-    budget = engine.budget
+    budget = getattr(engine, "budget", None)
     print(
         json.dumps(
             {
                 "size": f"{width}x{height}",
                 "strips": count,
                 "precision": engine.description.rsplit(", ", 1)[1],
-                "formula": budget.peak(count) / MB,
+                "formula": budget.peak(count) / MB if budget else float("nan"),
                 "states": 2 * engine.state_bytes / MB,
                 "step": (stepped - before) / MB,
                 "with write": (_peak(device) - before) / MB,
@@ -74,6 +71,13 @@ def measure(width: int, height: int, count: int, device: str, precision: str) ->
             }
         )
     )
+
+
+def _wait(device: str) -> None:
+    if device != "cpu":
+        import torch
+
+        torch.cuda.synchronize()
 
 
 def _peak(device: str) -> int:
@@ -93,12 +97,13 @@ def main() -> None:
     parser.add_argument("--strips", nargs="+", type=int, default=[1, 2, 4, 8])
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"])
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--backend", default="torch")
     parser.add_argument("--one", nargs=3)
     options = parser.parse_args()
     if options.one:
         size, count, precision = options.one
         width, height = map(int, size.split("x"))
-        return measure(width, height, int(count), options.device, precision)
+        return measure(options.backend, width, height, int(count), options.device, precision)
     print(
         "| frame | precision | strips | formula, MB | step, MB | step and write, MB | ms, ratio |"
     )
@@ -107,7 +112,8 @@ def main() -> None:
         for precision in options.precisions:
             whole = 0.0
             for count in options.strips:
-                command = [sys.executable, str(Path(__file__)), "--device", options.device, "--one"]
+                command = [sys.executable, str(Path(__file__)), "--device", options.device]
+                command += ["--backend", options.backend, "--one"]
                 done = subprocess.run(
                     [*command, size, str(count), precision], capture_output=True, text=True
                 )

@@ -1,6 +1,6 @@
 """What the node costs beside the network, and which filter mode serves frames faster.
 
-    python benchmarks/node.py [--size 320x180] [--frames 60] [--model v2]
+    python benchmarks/node.py [--size 320x180] [--frames 60] [--model v2] [--backend auto]
 
 Two tables:
 
@@ -86,10 +86,10 @@ def _same(clip: Any) -> Callable[[int], Any]:  # noqa: ANN401
     return choose
 
 
-def bare(width: int, height: int, frames: int, model: str) -> Callable[[], float]:
+def bare(width: int, height: int, frames: int, model: str, backend: str) -> Callable[[], float]:
     """Seconds a frame of the engine without VapourSynth."""
     tensors = weights.load(model)
-    engine = engines.load("auto", tensors, engines.Setup(width=width, height=height))
+    engine = engines.load(backend, tensors, engines.Setup(width=width, height=height))
     print(f"engine: {engine.description}, {width}x{height}")
     random = np.random.default_rng(0)
     pictures = random.random((4, 3, height, width), np.float32)
@@ -117,6 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", default="320x180")
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--model", default="v2")
+    parser.add_argument("--backend", default="auto")
     options = parser.parse_args(arguments)
     print(f"{core.num_threads} threads; VapourSynth {core.core_version.release_major}")
     print("\n| requests in flight | " + " | ".join(overhead(1)) + " |, ms a frame")
@@ -126,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"| {in_flight} | " + " | ".join(cells) + " |")
 
     width, height = map(int, options.size.split("x"))
-    alone = bare(width, height, options.frames, options.model)
+    alone = bare(width, height, options.frames, options.model, options.backend)
     clip = core.std.BlankClip(None, width, height, vs.RGBS, length=options.frames, keep=True)
     clip = core.std.AddBorders(clip.std.CropAbs(width - 8, height - 8), 4, 4, 4, 4)
     print("\n| filter mode | in flight | bare frames/s | through the node | share |")
@@ -135,7 +136,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             plugin.filter_mode = lambda _, mode=mode: mode
             pairs: list[tuple[float, float]] = []
             for _ in range(ROUNDS):
-                node = core.animesr.Upscale(clip, model=options.model, block=0)
+                node = core.animesr.Upscale(
+                    clip, model=options.model, backend=options.backend, block=0
+                )
                 node.get_frame(0).close()
                 pairs.append((alone(), seconds_a_frame(node, in_flight)))
             ratio = statistics.median(a / b for a, b in pairs)
