@@ -346,8 +346,10 @@ def speed(made: dict[str, Run], rounds: int, inner: int) -> dict[str, Times]:
     return times
 
 
-def speed_table(folder: Path, width: int, height: int, device: str, rounds: int) -> Iterator[str]:
-    """Lines of Markdown."""
+def speed_table(
+    folder: Path, width: int, height: int, device: str, rounds: int, leave: Sequence[str]
+) -> Iterator[str]:
+    """Lines of Markdown, without those whose names begin with one of `leave`."""
     module = existing.load(folder)
     net = existing.network(module).to(device)
     case = Case(net, width, height, torch.device(device))
@@ -355,6 +357,8 @@ def speed_table(folder: Path, width: int, height: int, device: str, rounds: int)
     psnr: dict[str, float] = {}
     missing: list[str] = []
     for name, make in candidates(net, module, case, folder):
+        if name.startswith(tuple(leave)):
+            continue
         begin = time.perf_counter()
         try:
             found = make()
@@ -457,13 +461,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--folder", type=Path, default=Path("out/peers"))
+    parser.add_argument("--leave", nargs="*", default=[], help="rows whose names begin so")
     parser.add_argument("--part", choices=("speed", "order"), help="only this table")
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)
     width, height = map(int, options.size.split("x"))
     print(header(options.device), end="\n\n")
     if options.part != "order":
-        for line in speed_table(options.folder, width, height, options.device, options.rounds):
+        for line in speed_table(
+            options.folder, width, height, options.device, options.rounds, options.leave
+        ):
             print(line, flush=True)
         print()
     if options.part != "speed":

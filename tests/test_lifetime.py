@@ -58,13 +58,16 @@ def run(code, model, timeout=120):
     )
 
 
-@pytest.mark.parametrize("wait", [0.0, 0.05, 0.5])
-def test_interpreter_shutdown_with_requests_in_flight(fixed_model, wait):
+@pytest.mark.parametrize(
+    ("wait", "backend"), [(0.0, "torch"), (0.05, "torch"), (0.5, "torch"), (0.2, "ncnn")]
+)
+def test_interpreter_shutdown_with_requests_in_flight(fixed_model, wait, backend):
     code = f"""
         import os, time
         import vapoursynth as vs
         from clips import source
-        clip = source(100, 64, 48, uneven=0.01).animesr.Upscale(model=os.environ["MODEL"])
+        clip = source(100, 64, 48, uneven=0.01)
+        clip = clip.animesr.Upscale(model=os.environ["MODEL"], backend="{backend}")
         clip.get_frame(0).close()
         futures = [clip.get_frame_async(n) for n in range(1, 60)]
         time.sleep({wait})
