@@ -1,7 +1,11 @@
 """What stands in for the network in encodes; worker processes import it, too."""
 
+import os
+import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -27,3 +31,49 @@ class By:
 
     def engine(self):
         return {}
+
+
+@dataclass(frozen=True)
+class Failing(By):
+    """A worker's end at one frame, the first `times` times; `flags` is a folder that counts."""
+
+    flags: str = ""
+    how: str = "kill"
+    at: int = 5
+    times: int = 1
+
+    def __call__(self, clip, format_id):
+        clip = nearest(clip, format_id)
+
+        def serve(n):
+            if n == self.at and len(list(Path(self.flags).iterdir())) < self.times:
+                (Path(self.flags) / str(time.monotonic_ns())).touch()
+                self._fail()
+            return clip
+
+        return clip.std.FrameEval(serve)
+
+    def _fail(self):
+        if self.how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif self.how == "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif self.how == "memory":
+            import resource
+
+            resource.setrlimit(resource.RLIMIT_AS, (1 << 20, 1 << 20))
+            bytearray(1 << 30)
+
+
+@dataclass(frozen=True)
+class Different(By):
+    """A worker with another engine than the first that asks has."""
+
+    flags: str = ""
+
+    def engine(self):
+        try:
+            (Path(self.flags) / "first").touch(exist_ok=False)
+        except FileExistsError:
+            return {"runtime": "torch 9"}
+        return {"runtime": "torch 8"}

@@ -68,13 +68,15 @@ class Child:
 
     def facts(self, touch: Chunk, folder: Path) -> dict[str, str]:
         """See `Worker`."""
-        return self._answer(("facts", touch, str(folder)), lambda _: None, lambda: None)
+        question = ("facts", touch, str(folder))
+        # It loads everything first, and cannot say meanwhile that it lives.
+        return self._answer(question, lambda _: None, lambda: None, max(self._patience, PATIENCE))
 
     def render(
         self, chunk: Chunk, path: Path, moved: Callable[[int], None], fed: Callable[[], None]
     ) -> Made:
         """See `Worker`."""
-        return self._answer(("render", chunk, str(path)), moved, fed)
+        return self._answer(("render", chunk, str(path)), moved, fed, self._patience)
 
     def close(self) -> None:
         """See `Worker`."""
@@ -83,15 +85,19 @@ class Child:
             self._process.kill()
 
     def _answer(
-        self, question: tuple[Any, ...], moved: Callable[[int], None], fed: Callable[[], None]
+        self,
+        question: tuple[Any, ...],
+        moved: Callable[[int], None],
+        fed: Callable[[], None],
+        patience: float,
     ) -> Any:  # noqa: ANN401 (facts, or what was made)
         pipe = self._free.get()
         try:
             pipe.send(question)
             while True:
-                if not pipe.poll(self._patience):
+                if not pipe.poll(patience):
                     self._process.kill()
-                    raise Died(f"worker {self.pid} has said nothing for {self._patience:g} s")
+                    raise Died(f"worker {self.pid} has said nothing for {patience:g} s")
                 kind, value = pipe.recv()
                 if kind == "done":
                     self._free.put(pipe)

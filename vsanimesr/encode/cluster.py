@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from vsanimesr.encode.durable import temporary
 from vsanimesr.encode.facts import maker_facts
 from vsanimesr.encode.journal import differences
+from vsanimesr.encode.messages import logged
 from vsanimesr.encode.render import Renderer
 from vsanimesr.encode.workers import DEATHS
 from vsanimesr.errors import EncodeError
@@ -96,7 +97,8 @@ class _Session:
         self._film = pickle.dumps(film)
         self._unfit: set[str] = set()
         self._failures: dict[Chunk, int] = {}
-        self._moves: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
+        self._told: queue.SimpleQueue[tuple[int, int | str]] = queue.SimpleQueue()
+        self._said: set[str] = set()
         self._moved: dict[int, int] = {}
         self._facts: dict[str, str] = {}
         self._done: Any = None
@@ -107,7 +109,7 @@ class _Session:
 
         self._client.subscribe_topic(self._topic, self._heard)
         self._agree()
-        self._done = as_completed()
+        self._done = as_completed(loop=self._client.loop)
         futures = {self._submit(chunk): chunk for chunk in self._work.chunks}
         try:
             while futures:
@@ -127,8 +129,8 @@ class _Session:
         finally:
             self._client.cancel(list(futures), force=True)
 
-    def _heard(self, event: tuple[float, tuple[int, int]]) -> None:
-        self._moves.put(event[1])
+    def _heard(self, event: tuple[float, tuple[int, int | str]]) -> None:
+        self._told.put(event[1])
 
     def _agree(self) -> None:
         """Find a worker that makes the bytes that are wanted."""
@@ -198,11 +200,15 @@ class _Session:
             self._work.report(f"worker {worker} is not used: {why}")
 
     def _follow(self) -> None:
-        """Tell of the frames that workers have told of."""
-        while not self._moves.empty():
-            number, count = self._moves.get()
-            self._moved[number] = self._moved.get(number, 0) + count
-            self._work.moved(count)
+        """Pass on what workers have told: frames of a chunk, or a line for the user."""
+        while not self._told.empty():
+            number, news = self._told.get()
+            if isinstance(news, int):
+                self._moved[number] = self._moved.get(number, 0) + news
+                self._work.moved(news)
+            elif news not in self._said:
+                self._said.add(news)
+                self._work.report(news)
 
     def _pause(self) -> None:
         threading.Event().wait(0.2)
@@ -233,7 +239,10 @@ def _ask(film: bytes, touch: Chunk) -> Outcome:
 
     worker = get_worker()
     try:
-        with tempfile.TemporaryDirectory(dir=worker.local_directory) as folder:
+        with (
+            tempfile.TemporaryDirectory(dir=worker.local_directory) as folder,
+            logged(lambda _: None),  # it is said again with the chunks
+        ):
             return Outcome(worker=worker.address, facts=_ready(film, touch, Path(folder))[1])
     except Exception as error:  # noqa: BLE001 (it is told where the user is)
         return Outcome(worker=worker.address, unfit=str(error) or repr(error))
@@ -243,7 +252,10 @@ def _make(film: bytes, chunk: Chunk, touch: Chunk, wanted: dict[str, str], topic
     from distributed import get_worker
 
     worker = get_worker()
-    with tempfile.TemporaryDirectory(dir=worker.local_directory) as name:
+    with (
+        tempfile.TemporaryDirectory(dir=worker.local_directory) as name,
+        logged(lambda text: worker.log_event(topic, (chunk.number, text))),
+    ):
         folder = Path(name)
         try:
             renderer, facts = _ready(film, touch, folder)
