@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 60.0
 """Seconds after which a worker that says nothing, not even that it lives, is given up."""
+LOADING = 300.0
+"""The same at its beginning: while it loads Python's modules it cannot say that it lives."""
 BEAT = 5.0
 """Seconds between its signs of life."""
 
@@ -69,8 +71,7 @@ class Child:
     def facts(self, touch: Chunk, folder: Path) -> dict[str, str]:
         """See `Worker`."""
         question = ("facts", touch, str(folder))
-        # It loads everything first, and cannot say meanwhile that it lives.
-        return self._answer(question, lambda _: None, lambda: None, max(self._patience, PATIENCE))
+        return self._answer(question, lambda _: None, lambda: None, max(self._patience, LOADING))
 
     def render(
         self, chunk: Chunk, path: Path, moved: Callable[[int], None], fed: Callable[[], None]

@@ -84,7 +84,7 @@ def maker_facts(renderer: Renderer, touch: Chunk, folder: Path) -> dict[str, str
         **source_facts(renderer.film.source, renderer.video),
         "vapoursynth-animesr": __version__,
         "VapourSynth": str(vs.__version__.release_major),
-        **{name: str(plugin.version) for name, plugin in here.items()},
+        **{name: f"{plugin.version.major}.{plugin.version.minor}" for name, plugin in here.items()},
         **renderer.film.upscale.engine(),
         "ffmpeg": _ffmpeg(),
         f"frame {touch.start}": renderer.digest(touch.start)[:SHOWN],
