@@ -70,7 +70,7 @@ def test_a_runtime_that_raises_anything_is_unusable(monkeypatch):
 
     monkeypatch.setattr(doctor.importlib, "import_module", broken)
     found = doctor.runtimes()
-    assert [check.found for check in found] == 3 * ["unusable"]
+    assert [check.found for check in found] == len(found) * ["unusable"]
     assert all("of another version" in check.why for check in found)
     assert "unknown" in doctor.cuda().found
 
@@ -340,7 +340,7 @@ def test_a_runtime_that_does_not_load(monkeypatch):
 
     monkeypatch.setattr(doctor.importlib, "import_module", broken)
     found = doctor.runtimes()
-    assert [check.state for check in found] == ["fail"] * 3
+    assert [check.state for check in found] == ["fail"] * len(found)
     assert found[1].why == "OSError: libonnxruntime.so: not for this machine"
 
 
