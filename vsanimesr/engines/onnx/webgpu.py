@@ -10,7 +10,7 @@ from functools import cache
 
 import onnxruntime as ort
 
-from vsanimesr.engines import vulkan_device
+import vsanimesr.engines.vulkan_device as vulkan_device
 from vsanimesr.engines.onnx.providers import NAMES
 from vsanimesr.engines.onnx.session import Place, has_half, try_out
 from vsanimesr.errors import EngineError
