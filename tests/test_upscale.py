@@ -166,6 +166,15 @@ def test_events_for_programs(film, tmp_path, cheap, capsys):
     assert (events[-1]["frames"], events[-1]["size"]) == (48, output.stat().st_size)
 
 
+def test_a_failure_is_an_event(tmp_path, cheap, capsys):
+    assert main(["upscale", "absent.mkv", str(tmp_path / "out.mkv"), "--json"]) == 1
+    out, err = capsys.readouterr()
+    event = json.loads(out.splitlines()[-1])
+    assert event["event"] == "failed"
+    assert "absent.mkv is not there" in event["text"]
+    assert "absent.mkv is not there" in err
+
+
 def test_a_name_that_cannot_be_printed_is_no_failure(film, tmp_path, cheap, monkeypatch):
     buffer = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer, "ascii"))

@@ -121,7 +121,12 @@ def _run(chosen: argparse.Namespace) -> int:
     with terminable(), contextlib.closing(display):
         if len(todo) == 1 and chosen.sources == [todo[0].source]:
             display.begin(todo[0].source, todo[0].output)
-            job(todo[0], display)
+            try:
+                job(todo[0], display)
+            except (VsAnimeSRError, OSError) as error:
+                if chosen.json:  # people are told by whoever catches it
+                    display.fail(todo[0].source, " ".join(str(error).split()))
+                raise
             return 0
         failed = [item for item in todo if not _tried(item, job, display, chosen.overwrite)]
         if failed:

@@ -43,7 +43,8 @@ def locked(path: Path, what: Path) -> Generator[str]:
             if not _is_still(opened, path):
                 continue
             os.ftruncate(opened, 0)
-            os.pwrite(opened, f"{os.getpid()} {socket.gethostname()}".encode(), _TEXT)
+            os.lseek(opened, _TEXT, os.SEEK_SET)
+            os.write(opened, f"{os.getpid()} {socket.gethostname()}".encode())
             yield note
             return
         finally:

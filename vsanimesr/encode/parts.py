@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,10 @@ def held(output: Path, report: Callable[[str], None]) -> Generator[Parts]:
                 _clean(folder)
                 if not parts.keep:
                     shutil.rmtree(folder, ignore_errors=True)
+        if os.name == "nt" and not parts.keep:  # there the lock could not go while it was held
+            with contextlib.suppress(OSError):
+                (folder / "lock").unlink()
+                folder.rmdir()
     except OSError as error:
         raise EncodeError(f"upscale: cannot write beside {output}: {error}") from error
 
