@@ -45,7 +45,7 @@ class Options:
     )
     precision: str = _option(
         "auto",
-        "`fp32`, `tf32` (GPU), `fp16`, `bf16`, `int8` (OpenVINO, 40 to 51 dB to fp32), or `auto`: the "
+        "`fp32`, `tf32` (GPU), `fp16`, `bf16`, `int8` (OpenVINO, 45 dB to fp32), or `auto`: the "
         "fastest that keeps 50 dB to fp32",
     )
     providers: str = _option(
