@@ -54,8 +54,10 @@ def test_name_files_and_manifest(wheel, target):
         names = set(archive.namelist())
     plugin = {name for name in names if not name.startswith("vsanimesr/") and ".dist-" not in name}
     assert plugin == {f"{FOLDER}/{library}", f"{FOLDER}/manifest.vs"}
-    sources = {f.relative_to(ROOT).as_posix() for f in (ROOT / "vsanimesr").rglob("*.py")}
-    assert sources | {"vsanimesr/py.typed"} == {n for n in names if n.startswith("vsanimesr/")}
+    sources = [f for f in (ROOT / "vsanimesr").rglob("*") if "__pycache__" not in f.parts]
+    sources = {f.relative_to(ROOT).as_posix() for f in sources if f.is_file()}
+    assert {"vsanimesr/py.typed", "vsanimesr/calibrations/v2.json"} <= sources
+    assert sources == {n for n in names if n.startswith("vsanimesr/")}
     manifest = member(path, f"{FOLDER}/manifest.vs").decode()
     assert manifest.splitlines() == ["[VapourSynth Manifest V1]", library.split(".")[0]]
     (info,) = (name for name in names if name.endswith(".dist-info/WHEEL"))
