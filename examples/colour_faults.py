@@ -47,7 +47,7 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     source = core.bs.VideoSource(options.source, showprogress=False)
-    true = {"_Matrix": vs.MATRIX_ST170_M, "_Range": vs.RANGE_LIMITED}
+    true: dict[str, int] = {"_Matrix": vs.MATRIX_ST170_M, "_Range": vs.RANGE_LIMITED}
     true |= {"_ChromaLocation": vs.CHROMA_LEFT}
     right = enlarged(source, options.frame, true)
     for name, wrong in FAULTS.items():

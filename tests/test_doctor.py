@@ -40,8 +40,10 @@ def test_everything_is_looked_at():
     assert all(check.advice for check in found if check.state == "fail")
 
 
-LOOKS = ("python", "vapoursynth", "plugin", "runtimes", "cuda", "auto", "weights")
-LOOKS += ("ffmpeg", "modules", "vspipe", "jetpack")
+LOOKS = (
+    *("python", "vapoursynth", "plugin", "runtimes", "cuda", "auto", "weights"),
+    *("ffmpeg", "modules", "vspipe", "jetpack"),
+)
 
 
 def test_a_check_that_fails_is_a_finding(monkeypatch):

@@ -22,7 +22,8 @@ def template(node):
         case ast.BinOp(left=left, op=ast.Add(), right=right):
             both = [template(left), template(right)]
             return None if both == [None, None] else "".join(text or "…" for text in both)
-    return None
+        case _:
+            return None
 
 
 def errors():

@@ -11,6 +11,7 @@ from vsanimesr.encode.enlarge import enlarged
 from vsanimesr.encode.ffmpeg import Process, find_ffmpeg
 from vsanimesr.encode.frames import pixel_format
 from vsanimesr.encode.hdr import parameters
+from vsanimesr.encode.memory import give_back
 from vsanimesr.encode.muxer import video_refusal
 from vsanimesr.encode.names import shown, url
 from vsanimesr.encode.scenes import marked
@@ -110,7 +111,9 @@ class Renderer:
             if process:
                 process.kill()
         self._check()
-        return verify(path, len(chunk))
+        made = verify(path, len(chunk))
+        give_back()
+        return made
 
     def try_encoder(self, path: Path, muxer: str) -> None:
         """Encode a gray frame of the film's size, before anything takes its time.
