@@ -16,7 +16,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as `engines.load`, before
 if "PYTEST_XDIST_WORKER" in os.environ:
     # The tests take the cores between them; those about threads say how many they want.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    # A process that a test spawns would look for the file that execnet names here.
+
+
+@pytest.fixture(autouse=True)
+def _main_has_no_file() -> None:
+    """A process that a test spawns would look for the file that execnet, or vsengine, names."""
     if getattr(sys.modules["__main__"], "__file__", None) == "<string>":
         del sys.modules["__main__"].__file__
 

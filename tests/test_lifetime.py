@@ -229,19 +229,23 @@ def trim():
     ("backend", "count"), [("torch", 200), ("onnx", 40), ("openvino", 40), ("ncnn", 40)]
 )
 def test_nodes_made_and_freed_leave_nothing(fixed_model, backend, count):
-    """So many nodes, each rendered a little: memory after the last is that after the 20th."""
+    """So many nodes, each rendered a little: memory after the last is that after the 20th.
+
+    The least of the last three looks: threads that end leave now more, now less behind.
+    """
     process = psutil.Process()
     sizes = {}
     for i in range(1, count + 1):
         clip = upscale(source(8, 64, 48, cuts=()), fixed_model, cache=64, backend=backend)
         clip.get_frame(i % 3).close()
         del clip
-        if i in (20, count):
+        if i in (20, count - 10, count - 5, count):
             gc.collect()
             vs.core.clear_cache()
             trim()
             sizes[i] = process.memory_info().rss
-    assert sizes[count] < sizes[20] * 1.05
+    first, *last = sizes.values()
+    assert min(last) < first * 1.05
 
 
 def test_frames_outlive_their_node(fixed_model):
