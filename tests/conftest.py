@@ -19,10 +19,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 @pytest.fixture(autouse=True)
-def _main_has_no_file() -> None:
-    """A process that a test spawns would look for the file that execnet, or vsengine, names."""
-    if getattr(sys.modules["__main__"], "__file__", None) == "<string>":
-        del sys.modules["__main__"].__file__
+def _main_has_no_false_file() -> None:
+    """A process that a test spawns would look for a file that execnet or vs-jetpack names."""
+    main = sys.modules["__main__"]
+    if not Path(getattr(main, "__file__", None) or "").is_file():
+        vars(main).pop("__file__", None)
 
 
 @pytest.fixture(scope="session", autouse=True)
