@@ -40,9 +40,9 @@ from torch.utils.data import Dataset, default_collate
 
 from vsanimesr.training import pictures
 from vsanimesr.training.clips import ClipStore, PatchDataset
-from vsanimesr.training.degrade import Degrader, Recipe
-from vsanimesr.training.on_device import CrispSamples, OnDevice, ahead
-from vsanimesr.training.samples import ClipSamples, Numbers, Sample, load
+from vsanimesr.training.degradation.degrade import Degrader, Recipe
+from vsanimesr.training.train.on_device import CrispSamples, OnDevice, ahead
+from vsanimesr.training.train.samples import ClipSamples, Numbers, Sample, load
 
 FRAMES, PATCH = 15, 256
 STORED = 48

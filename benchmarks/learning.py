@@ -39,10 +39,12 @@ from matplotlib import pyplot
 
 from vsanimesr import weights
 from vsanimesr.models import RELEASES
-from vsanimesr.training import checkpoint, journal, pictures, stream
+from vsanimesr.training import checkpoint, pictures
 from vsanimesr.training.clips import ClipStore
-from vsanimesr.training.degrade import Degrader, Recipe
-from vsanimesr.training.evaluate import fidelity
+from vsanimesr.training.degradation.degrade import Degrader, Recipe
+from vsanimesr.training.measures import fidelity
+from vsanimesr.training.networks import stream
+from vsanimesr.training.train import journal
 
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "tests" / "training"))

@@ -29,11 +29,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vsanimesr.training import checkpoint, pictures, stream
-from vsanimesr.training.blur import BlurDraw
-from vsanimesr.training.downscale import DownscaleDraw
-from vsanimesr.training.evaluate import fidelity
-from vsanimesr.training.lbo import Lbo
+from vsanimesr.training import checkpoint, pictures
+from vsanimesr.training.degradation.blur import BlurDraw
+from vsanimesr.training.degradation.downscale import DownscaleDraw
+from vsanimesr.training.degradation.lbo import Lbo
+from vsanimesr.training.measures import fidelity
+from vsanimesr.training.networks import stream
 
 SIGMA, HALO, AMOUNT, TAPS = 1.0, 2.0, 2.0, 12
 """Of the blur; of the blur that sharpening takes off; how much of that; of the cut sinc."""

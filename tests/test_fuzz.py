@@ -10,8 +10,9 @@ import pytest
 import vapoursynth as vs
 
 from vsanimesr.options import PRECISIONS, defaults
-from vsanimesr.training import config, recipe
+from vsanimesr.training import config
 from vsanimesr.training.config import ConfigError
+from vsanimesr.training.train import recipe
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 10.0

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from vsanimesr import pth, weights
 from vsanimesr.errors import TrainingError, WeightsError
 from vsanimesr.training import checkpoint
-from vsanimesr.training.lbo import SHAPES, Lbo
+from vsanimesr.training.degradation.lbo import SHAPES, Lbo
 
 SECONDS, BYTES = 1.0, 100e6
 START, END = b"\x80\x02", b"."

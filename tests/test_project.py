@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from vsanimesr import options
+from vsanimesr.training import cli
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "vsanimesr"
@@ -38,23 +39,34 @@ WITHIN = {
 }
 
 
-def layer(name):
-    return next(i for i, names in enumerate(LAYERS) if name in names)
+# The same within the trainer: what its commands share, then a wing for each command.
+TRAINING = [
+    {"config", "clips", "checkpoint", "pictures", "places", "draws"},
+    {"networks", "degradation"},
+    {"measures"},
+    {"dataset", "rescale", "train", "evaluate", "export"},
+    {"cli"},
+    {"__main__"},
+]
 
 
-def imports(path):
-    """Parts of this package that a module imports, with whether it does so at its top level."""
+def layer(name, layers=LAYERS):
+    return next(i for i, names in enumerate(layers) if name in names)
+
+
+def imports(path, package="vsanimesr"):
+    """Parts of a package that a module imports, anywhere in it."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
-            head, *rest = node.module.split(".")
-            if head == "vsanimesr":
-                yield from ([rest[0]] if rest else [alias.name for alias in node.names])
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
-            for alias in node.names:
-                head, *rest = alias.name.split(".")
-                if head == "vsanimesr" and rest:
-                    yield rest[0]
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.startswith(f"{package}."):
+                yield name.removeprefix(f"{package}.").split(".")[0]
 
 
 def test_imports_go_downward_only():
@@ -69,6 +81,24 @@ def test_imports_go_downward_only():
                 continue
             below = layer(name) < layer(own) or name in WITHIN.get(own, set())
             assert below, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_wings_of_the_trainer_know_what_is_below_them_only():
+    package = PACKAGE / "training"
+    modules = sorted(package.rglob("*.py"))
+    assert len(modules) > 40
+    for path in modules:
+        own = path.relative_to(package).parts[0].removesuffix(".py")
+        if own == "__init__":
+            continue
+        for name in imports(path, "vsanimesr.training"):
+            below = name == own or layer(name, TRAINING) < layer(own, TRAINING)
+            assert below, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_every_command_of_the_trainer_is_a_wing():
+    wings = {path.parent.name for path in PACKAGE.glob("training/*/command.py")}
+    assert wings == set(cli.COMMANDS) == TRAINING[3]
 
 
 def test_only_two_folders_know_vapoursynth():

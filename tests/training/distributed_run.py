@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import Dataset
 
-from vsanimesr.training import loop, recipe, stages
-from vsanimesr.training.lbo import Lbo
-from vsanimesr.training.samples import Sample
+from vsanimesr.training.degradation.lbo import Lbo
+from vsanimesr.training.train import loop, recipe, stages
+from vsanimesr.training.train.samples import Sample
 
 
 class Halves(Dataset[Sample]):

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from vsanimesr.errors import TrainingError
-from vsanimesr.training import codec
-from vsanimesr.training.codec import H264Draw, h264, quantise, recode, restore
+from vsanimesr.training.degradation import codec
+from vsanimesr.training.degradation.codec import H264Draw, h264, quantise, recode, restore
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 

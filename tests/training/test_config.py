@@ -5,8 +5,9 @@ import msgspec
 import pytest
 
 from vsanimesr.errors import TrainingError
-from vsanimesr.training import config, recipe
+from vsanimesr.training import config
 from vsanimesr.training.config import ConfigError
+from vsanimesr.training.train import recipe
 
 ROOT = Path(__file__).parents[2]
 STAGES = sorted(set((ROOT / "training").glob("*.toml")) - {ROOT / "training/dataset.toml"})

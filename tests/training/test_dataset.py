@@ -22,9 +22,18 @@ from hypothesis import strategies as st
 
 from training import drawings
 from vsanimesr.errors import OptionError, TrainingError
-from vsanimesr.training import config, dataset_command, pictures
+from vsanimesr.training import config, pictures
 from vsanimesr.training.clips import ClipStore
-from vsanimesr.training.dataset import analysis, build, frames, motion, quality, report, select
+from vsanimesr.training.dataset import (
+    analysis,
+    build,
+    command,
+    frames,
+    motion,
+    quality,
+    report,
+    select,
+)
 from vsanimesr.training.dataset.analysis import Analysis
 from vsanimesr.training.dataset.frames import Source
 from vsanimesr.training.dataset.recipe import Clip, DatasetRecipe, Motion, Quality, Shots, Sources
@@ -420,7 +429,7 @@ def test_niqe_is_turned_round_and_knows_when_to_be_silent(monkeypatch):
             return torch.linalg.svdvals(images[0, 0] / 0)  # raises as NIQE does there
         return images.mean((1, 2, 3))
 
-    monkeypatch.setattr("vsanimesr.training.evaluate.pristine.niqe", lambda: judge)
+    monkeypatch.setattr("vsanimesr.training.measures.pristine.niqe", lambda: judge)
     measure = quality.load("niqe")
     assert measure(np.full((8, 8, 3), 51, np.uint8)) == pytest.approx(-0.2)
     assert math.isnan(measure(np.zeros((8, 8, 3), np.uint8)))
@@ -519,10 +528,10 @@ def test_recipes_that_contradict_themselves(tables, said):
         DatasetRecipe(**tables)
 
 
-def command(*words):
+def call(*words):
     parser = argparse.ArgumentParser()
-    dataset_command.add_arguments(parser)
-    return dataset_command.run(parser.parse_args([str(word) for word in words]))
+    command.add_arguments(parser)
+    return command.run(parser.parse_args([str(word) for word in words]))
 
 
 def test_the_command(folder, tmp_path, caplog):
@@ -532,22 +541,22 @@ def test_the_command(folder, tmp_path, caplog):
     )
     options = ("--recipe", tmp_path / "r.toml", "--jobs", 1)
     out = tmp_path / "out"
-    assert command("build", folder / "pictures", out, *options) == 0
-    assert command("build", folder / "pictures", folder / "broken.mkv", out, *options) == 1
+    assert call("build", folder / "pictures", out, *options) == 0
+    assert call("build", folder / "pictures", folder / "broken.mkv", out, *options) == 1
     assert "0 clips made, 1 kept, 0 videos without one, 1 failed" in caplog.text
     assert "broken: failed: " in caplog.text
     caplog.clear()
-    assert command("inspect", out, "--verify") == 0
+    assert call("inspect", out, "--verify") == 0
     assert "160x96      20 frames" in caplog.text
     assert "DAMAGED" not in caplog.text
     file = out / "clips" / "pictures" / "frames.b2nd"
     file.write_bytes(file.read_bytes()[:-1])
-    assert command("inspect", out, "--verify") == 1
+    assert call("inspect", out, "--verify") == 1
     assert "20 frames  DAMAGED" in caplog.text
     with pytest.raises(TrainingError, match="--jobs 0, wanted 1 or more"):
-        command("build", folder, out, "--jobs", 0)
+        call("build", folder, out, "--jobs", 0)
     with pytest.raises(TrainingError, match="no clips there"):
-        command("inspect", tmp_path / "nowhere")
+        call("inspect", tmp_path / "nowhere")
 
 
 def test_the_report_shows_clips_and_what_has_none(built):

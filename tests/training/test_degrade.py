@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from vsanimesr.errors import OptionError, TrainingError
-from vsanimesr.training import legacy
-from vsanimesr.training.blur import Blur, BlurDraw, kernel
-from vsanimesr.training.codec import H264, H264Draw
-from vsanimesr.training.degrade import RECIPES, Degrader, Draw, Recipe, draw
-from vsanimesr.training.downscale import Downscale, DownscaleDraw
+from vsanimesr.training.degradation import legacy
+from vsanimesr.training.degradation.blur import Blur, BlurDraw, kernel
+from vsanimesr.training.degradation.codec import H264, H264Draw
+from vsanimesr.training.degradation.degrade import RECIPES, Degrader, Draw, Recipe, draw
+from vsanimesr.training.degradation.downscale import Downscale, DownscaleDraw
+from vsanimesr.training.degradation.lbo import Lbo
+from vsanimesr.training.degradation.noise import Noise, NoiseDraw
 from vsanimesr.training.draws import generator
-from vsanimesr.training.lbo import Lbo
-from vsanimesr.training.noise import Noise, NoiseDraw
 
 SEEDS = 3000
 FILTER = Downscale(lbo=0)

@@ -14,7 +14,8 @@ import pytest
 import torch
 from training.distributed_run import train
 
-from vsanimesr.training import checkpoint, journal, pictures, stages
+from vsanimesr.training import checkpoint, pictures
+from vsanimesr.training.train import journal, stages
 
 HERE = Path(__file__).parent
 TIMEOUT = 240

@@ -15,17 +15,10 @@ from safetensors.torch import save_file
 from vsanimesr import wheel
 from vsanimesr.errors import TrainingError, WeightsError
 from vsanimesr.models import FIRST
-from vsanimesr.training import evaluate_command, pictures, stream
-from vsanimesr.training.evaluate import (
-    compare,
-    fidelity,
-    judges,
-    ncnn_weights,
-    peers,
-    pristine,
-    report,
-    temporal,
-)
+from vsanimesr.training import pictures
+from vsanimesr.training.evaluate import command, compare, ncnn_weights, peers, report
+from vsanimesr.training.measures import fidelity, judges, pristine, temporal
+from vsanimesr.training.networks import stream
 
 CPU = torch.device("cpu")
 
@@ -357,10 +350,10 @@ def test_an_original_must_fit(clip, tmp_path):
         compare.measure(good, msgspec.structs.replace(clip, lr=lr), [], "all")
 
 
-def command(*words):
+def call(*words):
     parser = argparse.ArgumentParser()
-    evaluate_command.add_arguments(parser)
-    evaluate_command.run(parser.parse_args([str(word) for word in words]))
+    command.add_arguments(parser)
+    command.run(parser.parse_args([str(word) for word in words]))
 
 
 def test_the_command_compares_files(clip, tmp_path, fixed_model, monkeypatch):
@@ -368,13 +361,13 @@ def test_the_command_compares_files(clip, tmp_path, fixed_model, monkeypatch):
     short = tmp_path / "short"
     for path in sorted(clip.lr.iterdir())[:3]:
         pictures.write_png(short / path.name, cv2.imread(str(path))[:12, :16])
-    command(short, "--networks", "bicubic", fixed_model, "--out", tmp_path, "--timing", "16x12")
+    call(short, "--networks", "bicubic", fixed_model, "--out", tmp_path, "--timing", "16x12")
     text = (tmp_path / "report.md").read_text()
     assert "| fixed | 1,495,376 |" in text
     assert "PSNR-Y dB: not measured: no original was given." in text
     assert "no clip has a tenth frame" not in text
     paper = ["--networks", "bicubic", "--protocol", "paper", "--timing", "16x12"]
-    command(short, "--out", tmp_path / "paper", *paper)
+    call(short, "--out", tmp_path / "paper", *paper)
     text = (tmp_path / "paper" / "report.md").read_text()
     assert "NIQE: not measured: no clip has a tenth frame" in text
 
@@ -385,7 +378,7 @@ def test_clips_of_one_name_stay_apart(tmp_path, monkeypatch):
         for n in range(2):
             pictures.write_png(tmp_path / folder / f"{n}.png", texture(12, 16, seed=n))
     both = [tmp_path / "a/lr", tmp_path / "b/lr"]
-    command(*both, "--networks", "bicubic", "--out", tmp_path, "--timing", "16x12")
+    call(*both, "--networks", "bicubic", "--out", tmp_path, "--timing", "16x12")
     found = msgspec.json.decode((tmp_path / "report.json").read_bytes(), type=report.Report)
     assert found.clips == [str(path) for path in both]
     assert len(found.results[0].series) == 2
@@ -401,7 +394,7 @@ def test_clips_of_one_name_stay_apart(tmp_path, monkeypatch):
 )
 def test_arguments_are_checked_first(words, message):
     with pytest.raises(TrainingError, match=message):
-        command("none.mkv", "--out", "none", *words)
+        call("none.mkv", "--out", "none", *words)
 
 
 def test_weights_that_must_be_brought_are_named(tmp_path, monkeypatch):

@@ -11,11 +11,14 @@ from safetensors.numpy import save_file
 
 from vsanimesr import weights
 from vsanimesr.errors import TrainingError, WeightsError
-from vsanimesr.training import checkpoint, export_command, loop, networks, pictures, recipe, stages
+from vsanimesr.training import checkpoint, pictures
+from vsanimesr.training.degradation.lbo import Lbo
 from vsanimesr.training.evaluate import peers
-from vsanimesr.training.export import export
-from vsanimesr.training.lbo import Lbo
-from vsanimesr.training.samples import Sample
+from vsanimesr.training.export import command
+from vsanimesr.training.export.write import export
+from vsanimesr.training.networks import trained
+from vsanimesr.training.train import loop, recipe, stages
+from vsanimesr.training.train.samples import Sample
 
 
 def tensors(arrays, scale=1.0):
@@ -102,7 +105,7 @@ class Small(torch.utils.data.Dataset):
 def test_the_ablation_is_exported_for_evaluation_and_refused_by_the_filter(tmp_path):
     run, target = tmp_path / "run", tmp_path / "single.safetensors"
     torch.manual_seed(7)
-    network = networks.generator("single")
+    network = trained.new("single")
     loop.train(
         stages.processes("cpu"),
         network,
@@ -123,16 +126,16 @@ def test_the_ablation_is_exported_for_evaluation_and_refused_by_the_filter(tmp_p
     clip = torch.rand(1, 4, 3, 16, 12)
     with torch.no_grad():
         wanted = network(clip)[0]
-        again = networks.from_weights(networks.load(str(target)))(clip)[0]
+        again = trained.from_weights(trained.load(str(target)))(clip)[0]
     assert torch.equal(again, wanted)
     torch.testing.assert_close(torch.stack([*peer.upscale(clip[0])]), wanted)  # in another layout
     assert peer.name == "single"
-    assert peer.parameters == networks.count([network]) == 1_495_351
+    assert peer.parameters == trained.count([network]) == 1_495_351
     weighed = [value for value in network.parameters() if value.ndim == 4]
     assert peer.macs(16, 12) == 16 * 12 * sum(value.numel() for value in weighed)
 
     export(run, target)  # the running average
-    average = networks.load(str(target))
+    average = trained.load(str(target))
     assert average.keys() == network.state_dict().keys()
     assert any(not np.array_equal(average[n], v.numpy()) for n, v in network.state_dict().items())
     some = dict(list(network.state_dict().items())[:-1])
@@ -178,7 +181,7 @@ def test_what_is_wrong_leaves_the_old_file(run, tmp_path, fixed_weights, monkeyp
 def test_the_command_writes_onnx_as_well(run, tmp_path, fixed_weights):
     onnx = pytest.importorskip("onnx")
     parser = argparse.ArgumentParser()
-    export_command.add_arguments(parser)
+    command.add_arguments(parser)
     words = [
         run,
         tmp_path / "a.safetensors",
@@ -188,7 +191,7 @@ def test_the_command_writes_onnx_as_well(run, tmp_path, fixed_weights):
         "--onnx",
         tmp_path / "a.onnx",
     ]
-    export_command.run(parser.parse_args([str(word) for word in words]))
+    command.run(parser.parse_args([str(word) for word in words]))
     assert_same(tmp_path / "a.safetensors", fixed_weights)
     facts = {prop.key: prop.value for prop in onnx.load(tmp_path / "a.onnx").metadata_props}
     assert facts["title"] == "T"

@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from vsanimesr.errors import OptionError, WeightsError
-from vsanimesr.training.lbo import Lbo, load_pool
+from vsanimesr.training.degradation.lbo import Lbo, load_pool
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from vsanimesr.training import legacy
+from vsanimesr.training.degradation import legacy
 from vsanimesr.training.draws import generator
 
 LUMA = torch.tensor([0.299, 0.587, 0.114])  # of BT.601

@@ -15,17 +15,26 @@ import torch.nn.functional as F
 from torch.utils.data import Dataset
 
 from vsanimesr.errors import TrainingError
-from vsanimesr.training import checkpoint, cli, journal, legacy, loop, pictures, recipe, stages
-from vsanimesr.training.blur import Blur
+from vsanimesr.training import checkpoint, cli, pictures
 from vsanimesr.training.clips import ClipStore, PatchDataset
-from vsanimesr.training.codec import H264
-from vsanimesr.training.degrade import Degrader, Recipe, draw
-from vsanimesr.training.downscale import Downscale
-from vsanimesr.training.lbo import Lbo
-from vsanimesr.training.losses import sharpen
-from vsanimesr.training.noise import Noise
-from vsanimesr.training.on_device import CrispSamples, OnDevice, ahead
-from vsanimesr.training.samples import ClipSamples, Numbers, PairSamples, Sample, load, seed_of
+from vsanimesr.training.degradation import legacy
+from vsanimesr.training.degradation.blur import Blur
+from vsanimesr.training.degradation.codec import H264
+from vsanimesr.training.degradation.degrade import Degrader, Recipe, draw
+from vsanimesr.training.degradation.downscale import Downscale
+from vsanimesr.training.degradation.lbo import Lbo
+from vsanimesr.training.degradation.noise import Noise
+from vsanimesr.training.train import journal, loop, recipe, stages
+from vsanimesr.training.train.losses import sharpen
+from vsanimesr.training.train.on_device import CrispSamples, OnDevice, ahead
+from vsanimesr.training.train.samples import (
+    ClipSamples,
+    Numbers,
+    PairSamples,
+    Sample,
+    load,
+    seed_of,
+)
 
 GAN = recipe.Losses(gan=recipe.Gan(scales=1))
 

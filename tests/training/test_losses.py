@@ -16,14 +16,16 @@ from safetensors.torch import save_file
 
 from vsanimesr.errors import TrainingError, VsAnimeSRError
 from vsanimesr.network import Network
-from vsanimesr.training import checkpoint, journal, loop, networks, recipe, stages, vgg
-from vsanimesr.training.losses import (
+from vsanimesr.training import checkpoint
+from vsanimesr.training.networks import discriminator, trained, vgg
+from vsanimesr.training.train import journal, loop, recipe, stages
+from vsanimesr.training.train.losses import (
     Perceptual,
     gan_of_discriminator,
     gan_of_generator,
     sharpen,
 )
-from vsanimesr.training.samples import Sample
+from vsanimesr.training.train.samples import Sample
 
 
 def convolution(x, kernel, bias, *, stride=1):
@@ -109,8 +111,8 @@ def test_sharpening_is_that_of_opencv():
 
 def test_discriminator_shapes_and_what_it_sees():
     torch.manual_seed(0)
-    judges = networks.MultiScaleDiscriminator()
-    assert networks.count([judges]) == 8_294_211  # of the released one
+    judges = discriminator.MultiScaleDiscriminator()
+    assert trained.count([judges]) == 8_294_211  # of the released one
     with torch.no_grad():
         assert [z.shape[-2:] for z in judges(torch.zeros(1, 3, 256, 256))] == [
             (30, 30), (14, 14), (6, 6)
@@ -123,7 +125,7 @@ def test_discriminator_shapes_and_what_it_sees():
 
 def test_spectral_norm_by_power_iteration_and_svd():
     torch.manual_seed(0)
-    judges = networks.MultiScaleDiscriminator(1).double()
+    judges = discriminator.MultiScaleDiscriminator(1).double()
     convolutions = [z for z in judges.modules() if isinstance(z, torch.nn.Conv2d)]
     assert len(convolutions) == 5
     for z in (convolutions[0], convolutions[2]):
@@ -143,7 +145,7 @@ def test_spectral_norm_by_power_iteration_and_svd():
 
 
 def test_the_single_scale_network_has_as_many_parameters():
-    single, multi = (networks.count([networks.generator(s)]) for s in ("single", "multi"))
+    single, multi = (trained.count([trained.new(s)]) for s in ("single", "multi"))
     assert multi == 1_495_376
     assert single == 1_495_351
 
@@ -260,7 +262,7 @@ def test_one_step_with_all_losses_through_15_frames(fixed_weights, tmp_path):
 
     p = {name: torch.from_numpy(a).double().requires_grad_() for name, a in fixed_weights.items()}
     torch.manual_seed(3)
-    module = networks.MultiScaleDiscriminator(1)
+    module = discriminator.MultiScaleDiscriminator(1)
     names = [name for name, _ in module.named_parameters()]
     judge = Judge(module)
     wanted = crisp.double() / 255

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from vsanimesr.errors import TrainingError, WeightsError
-from vsanimesr.training import evaluate_command, pictures
-from vsanimesr.training.evaluate import judges, peers, realbasicvsr, report
+from vsanimesr.training import pictures
+from vsanimesr.training.evaluate import command, peers, realbasicvsr, report
 from vsanimesr.training.evaluate.realbasicvsr import RealBasicVSR, SpyNet, warp
+from vsanimesr.training.measures import judges
 
 CPU = torch.device("cpu")
 
@@ -241,9 +242,9 @@ def test_a_report_has_rows_of_cost_only(tmp_path, monkeypatch):
         pictures.write_png(tmp_path / f"lr/{n}.png", sheet)
     words = f"{tmp_path / 'lr'} --networks bicubic --costs realbasicvsr --timing 16x12 --out"
     parser = argparse.ArgumentParser()
-    evaluate_command.add_arguments(parser)
+    command.add_arguments(parser)
     words = [*words.split(), str(tmp_path / "out"), "--timing-frames", "2"]
-    evaluate_command.run(parser.parse_args(words))
+    command.run(parser.parse_args(words))
     text = (tmp_path / "out/report.md").read_text()
     (row,) = (line for line in text.splitlines() if line.startswith("| RealBasicVSR"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]

@@ -15,15 +15,9 @@ import torch.nn.functional as F
 
 from vsanimesr.errors import TrainingError
 from vsanimesr.network import Network
-from vsanimesr.training import (
-    artifacts,
-    contact,
-    pairs,
-    pictures,
-    rescale,
-    rescale_command,
-    stream,
-)
+from vsanimesr.training import pictures
+from vsanimesr.training.networks import stream
+from vsanimesr.training.rescale import artifacts, command, contact, pairs, strategy
 
 
 def bicubic(frames):
@@ -73,10 +67,10 @@ def spoilt(height, width):
 
 
 @pytest.mark.parametrize("height", [270, 360, 540, 1080])
-@pytest.mark.parametrize("factor", rescale.FACTORS)
+@pytest.mark.parametrize("factor", strategy.FACTORS)
 def test_a_pseudo_hr_has_twice_the_size_of_its_frame(height, factor):
     frame = np.zeros((height, 23, 3), np.uint8)
-    (image,) = rescale.pseudo_hr([frame], factor, bicubic)
+    (image,) = strategy.pseudo_hr([frame], factor, bicubic)
     assert image.shape == (2 * height, 46, 3)
     assert image.dtype == np.uint8
 
@@ -84,18 +78,18 @@ def test_a_pseudo_hr_has_twice_the_size_of_its_frame(height, factor):
 @pytest.mark.parametrize("factor", [0.1, 0.5, 0.7])
 def test_the_network_takes_every_size_too(factor, fixed_weights):
     frames = np.random.default_rng(3).integers(0, 256, (2, 54, 34, 3), np.uint8)
-    images = list(rescale.pseudo_hr(list(frames), factor, stream.recurrent(fixed_weights)))
+    images = list(strategy.pseudo_hr(list(frames), factor, stream.recurrent(fixed_weights)))
     assert [image.shape for image in images] == [(108, 68, 3)] * 2
 
 
-@pytest.mark.parametrize("resample", list(rescale.RESAMPLE))
-@pytest.mark.parametrize("factor", rescale.FACTORS)
+@pytest.mark.parametrize("resample", list(strategy.RESAMPLE))
+@pytest.mark.parametrize("factor", strategy.FACTORS)
 @pytest.mark.parametrize(("height", "width"), [(90, 121), (135, 96)])
 def test_nothing_moves(factor, resample, height, width):
     """What lies at (x, y) of the frame lies at (2x, 2y); half a pixel of shift would be 1 here."""
     x, y = 0.37 * width, 0.58 * height
     frame = blob(height, width, x, y, sigma=9)
-    (image,) = rescale.pseudo_hr([frame], factor, bicubic, resample)
+    (image,) = strategy.pseudo_hr([frame], factor, bicubic, resample)
     assert centre(image) == pytest.approx((2 * x, 2 * y), abs=0.2)
 
 
@@ -113,8 +107,8 @@ def test_a_stream_is_the_clip_and_padding_is_replication(fixed_weights):
 
 
 def test_the_factor_is_where_the_artefacts_vanish():
-    probe = rescale.Probe(0, [spoilt(128, 160)])
-    _, ranked = rescale.compare([probe], bicubic, patches=6)
+    probe = strategy.Probe(0, [spoilt(128, 160)])
+    _, ranked = strategy.compare([probe], bicubic, patches=6)
     by_factor = {one.factor: one for one in ranked}
     assert ranked[0].factor == 0.5
     assert by_factor[0.5].halo < 0.5 * by_factor[1.0].halo
@@ -123,8 +117,8 @@ def test_the_factor_is_where_the_artefacts_vanish():
 
 
 def test_a_drawing_without_artefacts_is_not_shrunk_away():
-    probe = rescale.Probe(0, [drawing(128, 160)])
-    _, ranked = rescale.compare([probe], bicubic, patches=6)
+    probe = strategy.Probe(0, [drawing(128, 160)])
+    _, ranked = strategy.compare([probe], bicubic, patches=6)
     assert ranked[0].factor >= 0.9
 
 
@@ -139,8 +133,8 @@ def test_patches_are_where_the_edges_are():
 
 
 def test_the_sheet_has_every_picture_in_the_order_of_the_rank(tmp_path):
-    probe = rescale.Probe(7, [spoilt(64, 96)])
-    trials, ranked = rescale.compare([probe], bicubic, [0.3, 0.5, 1.0], patches=2)
+    probe = strategy.Probe(7, [spoilt(64, 96)])
+    trials, ranked = strategy.compare([probe], bicubic, [0.3, 0.5, 1.0], patches=2)
     contact.write(tmp_path / "contact.html", trials, ranked, video="<clip>", model="m")
     html = (tmp_path / "contact.html").read_text()
     assert "&lt;clip&gt;" in html
@@ -188,7 +182,7 @@ def test_pairs_are_the_frames_and_their_pseudo_hr(video, tmp_path):
     lr, hr = ([*pictures.read(tmp_path / "out" / side)] for side in ("lr", "hr"))
     np.testing.assert_array_equal(lr, [frames[n] for n in (1, 2, 4, 5, 8, 9)])
     np.testing.assert_array_equal(
-        hr[:2], [*rescale.pseudo_hr(frames[:3], 0.7, bicubic, "area")][1:]
+        hr[:2], [*strategy.pseudo_hr(frames[:3], 0.7, bicubic, "area")][1:]
     )
     assert hr[0].shape == (60, 92, 3)
 
@@ -232,32 +226,32 @@ def test_clips_are_spread_and_never_overlap():
         pairs.spread(10, 1, 11)
 
 
-def command(*words):
+def call(*words):
     parser = argparse.ArgumentParser()
-    rescale_command.add_arguments(parser)
-    rescale_command.run(parser.parse_args([str(word) for word in words]))
+    command.add_arguments(parser)
+    command.run(parser.parse_args([str(word) for word in words]))
 
 
 def test_the_command_draws_the_sheet_then_makes_pairs(video, tmp_path, fixed_model):
     out = tmp_path / "out"
     common = [video, out, "--model", fixed_model, "--probes", 1, "--patches", 1, "--clips", 2]
     common += ["--length", 3]
-    command(*common, "--factors", 0.5, 1.0)
+    call(*common, "--factors", 0.5, 1.0)
     assert (out / "contact.html").is_file()
     assert not (out / "rescale.json").exists()  # a person is to choose
-    command(*common, "--factors", 0.5, 1.0, "--auto")
+    call(*common, "--factors", 0.5, 1.0, "--auto")
     found = msgspec.json.decode((out / "rescale.json").read_bytes(), type=pairs.Record)
     assert found.settings.factor == found.statistics[0].factor
     assert "least around edges" in found.why
     assert len(content(out)) == 2 * 2 * 2
     other = [video, tmp_path / "other", *common[2:]]
-    command(*other, "--factors", 0.5, 1.0)
-    command(*other, "--factors", 0.25, "--auto")  # other candidates are tried anew
+    call(*other, "--factors", 0.5, 1.0)
+    call(*other, "--factors", 0.25, "--auto")  # other candidates are tried anew
     record = msgspec.json.decode((tmp_path / "other/rescale.json").read_bytes(), type=pairs.Record)
     assert [one.factor for one in record.statistics] == [record.settings.factor] == [0.25]
     with pytest.raises(TrainingError, match="holds pairs made otherwise"):
-        command(*common, "--factor", 0.3)
-    command(*common[:1], tmp_path / "hand", *common[2:], "--factor", 0.3)
+        call(*common, "--factor", 0.3)
+    call(*common[:1], tmp_path / "hand", *common[2:], "--factor", 0.3)
     found = msgspec.json.decode((tmp_path / "hand/rescale.json").read_bytes(), type=pairs.Record)
     assert (found.settings.factor, found.why) == (0.3, "chosen by hand")
 
@@ -274,13 +268,13 @@ def test_the_command_draws_the_sheet_then_makes_pairs(video, tmp_path, fixed_mod
 )
 def test_arguments_are_checked_first(words, message, fixed_model):
     with pytest.raises(TrainingError, match=message):
-        command("none.mkv", "none", "--model", fixed_model, *words)
+        call("none.mkv", "none", "--model", fixed_model, *words)
 
 
 def test_a_file_where_the_folder_should_be(video, tmp_path, fixed_model):
     (tmp_path / "out").touch()
     with pytest.raises(TrainingError, match="out: no folder that can be written to"):
-        command(video, tmp_path / "out", "--model", fixed_model)
+        call(video, tmp_path / "out", "--model", fixed_model)
 
 
 @pytest.mark.parametrize(("height", "matrix"), [(64, (0.299, 0.114)), (720, (0.2126, 0.0722))])

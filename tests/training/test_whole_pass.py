@@ -15,8 +15,10 @@ import vapoursynth as vs
 
 from training import drawings
 from vsanimesr import weights
-from vsanimesr.training import checkpoint, journal, pictures, stream, vgg
+from vsanimesr.training import checkpoint, pictures
 from vsanimesr.training.clips import ClipStore
+from vsanimesr.training.networks import stream, vgg
+from vsanimesr.training.train import journal
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "training"

@@ -20,7 +20,7 @@ COMMANDS = {
     "evaluate": "measure a model on clips",
     "export": "write a trained model for use",
 }
-"""What each does. The module NAME_command has `add_arguments(parser)` and `run(args)`."""
+"""What each does. The module NAME/command.py has `add_arguments(parser)` and `run(args)`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = commands.add_parser(name, help=does)
         if name == chosen:
             try:
-                part = importlib.import_module(f"vsanimesr.training.{name}_command")
+                part = importlib.import_module(f"vsanimesr.training.{name}.command")
             except ModuleNotFoundError as error:
                 return _failed(
                     f"{name}: needs {error.name}, which is not installed; "

@@ -52,7 +52,7 @@ def niqe() -> QualityMeasure:
     Raises:
         TrainingError: The model is not there and cannot be fetched.
     """
-    from vsanimesr.training.evaluate import pristine
+    from vsanimesr.training.measures import pristine
 
     try:
         measure = pristine.niqe()
@@ -78,7 +78,7 @@ def hyperiqa(file: Path | None) -> QualityMeasure:
     Raises:
         TrainingError: The file is missing or holds something else.
     """
-    from vsanimesr.training.evaluate import judges
+    from vsanimesr.training.measures import judges
 
     if file is None or not file.is_file():
         raise TrainingError(

@@ -1,1 +1,1 @@
-"""Measures of upscaled video, the networks to compare, and the report of it all."""
+"""The networks to compare, the comparison, and its report."""

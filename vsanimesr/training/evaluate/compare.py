@@ -10,10 +10,11 @@ import torch
 
 from vsanimesr.errors import TrainingError
 from vsanimesr.models import SCALE
-from vsanimesr.training import pictures, stream
-from vsanimesr.training.evaluate import fidelity, temporal
-from vsanimesr.training.evaluate.judges import Judge
+from vsanimesr.training import pictures
 from vsanimesr.training.evaluate.peers import Peer
+from vsanimesr.training.measures import fidelity, temporal
+from vsanimesr.training.measures.judges import Judge
+from vsanimesr.training.networks import stream
 from vsanimesr.training.pictures import Picture
 
 type Protocol = Literal["paper", "all"]

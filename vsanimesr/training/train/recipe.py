@@ -12,11 +12,11 @@ from msgspec import Meta
 
 from vsanimesr.errors import OptionError
 from vsanimesr.models import ALIGNMENT, SCALE
-from vsanimesr.training import degrade as degradation
-from vsanimesr.training.lbo import FACTOR
+from vsanimesr.training.degradation import degrade as degradation
+from vsanimesr.training.degradation.lbo import FACTOR
 
 CRITIC_SIDE = 24
-"""Rows and columns that a discriminator needs at least (`networks.MultiScaleDiscriminator`)."""
+"""Rows and columns that a discriminator needs at least (`networks.discriminator`)."""
 
 type Positive = Annotated[int, Meta(ge=1)]
 type Natural = Annotated[int, Meta(ge=0)]

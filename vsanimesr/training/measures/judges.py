@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vsanimesr import weights
 from vsanimesr.errors import WeightsError
-from vsanimesr.training.evaluate import pristine
+from vsanimesr.training.measures import pristine
 
 type Measure = Callable[[Tensor], Tensor]
 """From (n, 3, h, w), RGB in [0, 1], to (n,)."""

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vsanimesr.training.degrade import Degrader
-from vsanimesr.training.samples import Patches, Sample, seed_of
+from vsanimesr.training.degradation.degrade import Degrader
+from vsanimesr.training.train.samples import Patches, Sample, seed_of
 
 
 class Crisp(NamedTuple):

@@ -13,10 +13,12 @@ from tqdm import tqdm
 
 from vsanimesr import weights
 from vsanimesr.errors import TrainingError
-from vsanimesr.training import artifacts, contact, pairs, pictures, rescale, stream
-from vsanimesr.training.artifacts import Statistics
+from vsanimesr.training import pictures
+from vsanimesr.training.networks import stream
+from vsanimesr.training.networks.stream import Upscale
 from vsanimesr.training.places import device_of, make_folder
-from vsanimesr.training.stream import Upscale
+from vsanimesr.training.rescale import artifacts, contact, pairs, strategy
+from vsanimesr.training.rescale.artifacts import Statistics
 
 SHEET = "contact.html"
 STATISTICS = "statistics.json"
@@ -61,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--factors",
         type=float,
         nargs="+",
-        default=list(rescale.FACTORS),
+        default=list(strategy.FACTORS),
         help="candidates (default: 0.1 to 1.0)",
     )
     add("--probes", type=int, default=4, help="places of the video to look at (default: 4)")
@@ -70,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--length", type=int, default=11, help="frames of a clip, the first left out (default: 11)")
     add(
         "--resample",
-        choices=list(rescale.RESAMPLE),
+        choices=list(strategy.RESAMPLE),
         default="lanczos4",
         help="how frames are shrunk: lanczos4 as in the released code (default), or area",
     )
@@ -149,8 +151,8 @@ def draw_sheet(args: argparse.Namespace, frames: int, upscale: Upscale) -> list[
     length = min(WARM_UP, frames)
     firsts = pairs.spread(frames, args.probes + 2, length)
     firsts = firsts[1:-1] or firsts  # a video's very first and last frames are often black
-    probes = [rescale.Probe(*clip) for clip in pairs.clips_of(args.video, firsts, length)]
-    trials, ranked = rescale.compare(
+    probes = [strategy.Probe(*clip) for clip in pairs.clips_of(args.video, firsts, length)]
+    trials, ranked = strategy.compare(
         tqdm(probes, unit="place", desc="factors", disable=None),
         upscale,
         args.factors,

@@ -21,13 +21,13 @@ from torch import Tensor
 
 from vsanimesr.errors import OptionError, TrainingError, VsAnimeSRError
 from vsanimesr.models import SCALE
-from vsanimesr.training import legacy
-from vsanimesr.training.blur import Blur, BlurDraw
-from vsanimesr.training.codec import H264, H264Draw, restore
-from vsanimesr.training.downscale import LBO, Downscale, DownscaleDraw, Modes
+from vsanimesr.training.degradation import legacy
+from vsanimesr.training.degradation.blur import Blur, BlurDraw
+from vsanimesr.training.degradation.codec import H264, H264Draw, restore
+from vsanimesr.training.degradation.downscale import LBO, Downscale, DownscaleDraw, Modes
+from vsanimesr.training.degradation.lbo import Lbo
+from vsanimesr.training.degradation.noise import Noise, NoiseDraw
 from vsanimesr.training.draws import generator
-from vsanimesr.training.lbo import Lbo
-from vsanimesr.training.noise import Noise, NoiseDraw
 
 type Operator = (
     Blur

@@ -7,7 +7,8 @@ from typing import cast
 
 import torch
 
-from vsanimesr.training import config, recipe, stages
+from vsanimesr.training import config
+from vsanimesr.training.train import recipe, stages
 
 log = logging.getLogger("vsanimesr")
 

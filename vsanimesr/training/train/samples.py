@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vsanimesr.errors import TrainingError
-from vsanimesr.training.degrade import Degrader
-from vsanimesr.training.interrupts import ignore
-from vsanimesr.training.lbo import FACTOR
+from vsanimesr.training.degradation.degrade import Degrader
+from vsanimesr.training.degradation.lbo import FACTOR
+from vsanimesr.training.train.interrupts import ignore
 
 
 class Sample(NamedTuple):

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from vsanimesr import __version__, weights
 from vsanimesr.errors import TrainingError, WeightsError
-from vsanimesr.training import checkpoint, networks, pictures
-from vsanimesr.training.lbo import Lbo
+from vsanimesr.training import checkpoint, pictures
+from vsanimesr.training.degradation.lbo import Lbo
+from vsanimesr.training.networks import trained
 
 
 def export(
@@ -22,7 +23,7 @@ def export(
 ) -> dict[str, str]:
     """Write a generator's weights as safetensors with the released names, whole or not at all.
 
-    The file is read back by what will read it later, `networks.load` for the network and `Lbo.load`
+    The file is read back by what will read it later, `trained.load` for the network and `Lbo.load`
     for a learnable basic operator, before it gets its name. Weights of the ablation with one scale
     are for `evaluate`; their metadata say so, as the filter does when it refuses them.
 
@@ -60,7 +61,7 @@ def export(
         "commit": commit(),
         "weights": weights.digest(tensors),
     }
-    if networks.scales_of(tensors) == "single":
+    if trained.scales_of(tensors) == "single":
         facts["network"] = "single-scale"
     for key in ("iteration", "recipe"):
         if key in state:
@@ -73,7 +74,7 @@ def export(
             if any(name.startswith("main.") for name in tensors):
                 Lbo.load(tried)
             else:
-                networks.load(str(tried))
+                trained.load(str(tried))
         except WeightsError as error:
             raise WeightsError(str(error).replace(str(tried), str(source))) from error
     pictures.write_bytes(target, content)

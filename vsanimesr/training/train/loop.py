@@ -20,18 +20,20 @@ from tqdm import tqdm
 
 from vsanimesr.errors import TrainingError
 from vsanimesr.network import Network
-from vsanimesr.training import checkpoint, config, recipe
-from vsanimesr.training.interrupts import deferred
-from vsanimesr.training.journal import Journal
-from vsanimesr.training.losses import (
+from vsanimesr.training import checkpoint, config
+from vsanimesr.training.networks.discriminator import MultiScaleDiscriminator
+from vsanimesr.training.networks.trained import train_steps
+from vsanimesr.training.train import recipe
+from vsanimesr.training.train.interrupts import deferred
+from vsanimesr.training.train.journal import Journal
+from vsanimesr.training.train.losses import (
     Perceptual,
     gan_of_discriminator,
     gan_of_generator,
     sharpen,
 )
-from vsanimesr.training.networks import MultiScaleDiscriminator, train_steps
-from vsanimesr.training.on_device import ahead
-from vsanimesr.training.samples import Numbers, Sample, load
+from vsanimesr.training.train.on_device import ahead
+from vsanimesr.training.train.samples import Numbers, Sample, load
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 FREE = (

@@ -13,13 +13,15 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from vsanimesr.errors import TrainingError
-from vsanimesr.training import checkpoint, config, loop, networks, recipe, vgg
+from vsanimesr.training import checkpoint, config
 from vsanimesr.training.clips import ClipStore, PatchDataset
-from vsanimesr.training.degrade import Degrader, Recipe
-from vsanimesr.training.lbo import Lbo, load_pool
-from vsanimesr.training.losses import Perceptual
-from vsanimesr.training.on_device import CrispSamples, OnDevice
-from vsanimesr.training.samples import ClipSamples, PairSamples, Sample
+from vsanimesr.training.degradation.degrade import Degrader, Recipe
+from vsanimesr.training.degradation.lbo import Lbo, load_pool
+from vsanimesr.training.networks import trained, vgg
+from vsanimesr.training.train import loop, recipe
+from vsanimesr.training.train.losses import Perceptual
+from vsanimesr.training.train.on_device import CrispSamples, OnDevice
+from vsanimesr.training.train.samples import ClipSamples, PairSamples, Sample
 from vsanimesr.weights import compare
 
 
@@ -43,7 +45,7 @@ def run(stage: recipe.Stage, folder: Path, device: str) -> None:
     fabric = processes(device)
     seed_everything(settings.seed, verbose=False)
     if isinstance(stage, recipe.NetworkStage):
-        generator: nn.Module = networks.generator(stage.network.scales)
+        generator: nn.Module = trained.new(stage.network.scales)
         samples, prepare = clip_samples(stage.data, stage.degrade, settings.seed, fabric.device)
     else:
         generator = Lbo()

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from vsanimesr.training import artifacts, stream
-from vsanimesr.training.artifacts import Statistics
+from vsanimesr.training.networks import stream
+from vsanimesr.training.networks.stream import Upscale
 from vsanimesr.training.pictures import Picture
-from vsanimesr.training.stream import Upscale
+from vsanimesr.training.rescale import artifacts
+from vsanimesr.training.rescale.artifacts import Statistics
 
 FACTORS = tuple(step / 10 for step in range(1, 11))
 """The paper's candidates."""

@@ -8,9 +8,9 @@ import cv2
 import jinja2
 
 from vsanimesr.training import pictures
-from vsanimesr.training.artifacts import Statistics
 from vsanimesr.training.pictures import Picture
-from vsanimesr.training.rescale import Trial
+from vsanimesr.training.rescale.artifacts import Statistics
+from vsanimesr.training.rescale.strategy import Trial
 
 TEMPLATE = """\
 <!doctype html>

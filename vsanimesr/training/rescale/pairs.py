@@ -11,10 +11,11 @@ from pathlib import Path
 import msgspec
 
 from vsanimesr.errors import TrainingError
-from vsanimesr.training import pictures, rescale
-from vsanimesr.training.artifacts import Statistics
+from vsanimesr.training import pictures
+from vsanimesr.training.networks.stream import Upscale
 from vsanimesr.training.pictures import Picture
-from vsanimesr.training.stream import Upscale
+from vsanimesr.training.rescale import strategy
+from vsanimesr.training.rescale.artifacts import Statistics
 
 RECORD = "rescale.json"
 
@@ -96,7 +97,7 @@ def write(folder: Path, video: Path, record: Record, upscale: Upscale) -> Iterat
             missing.append(first)
     yield pairs
     for first, clip in clips_of(video, missing, settings.length):
-        images = rescale.pseudo_hr(clip, settings.factor, upscale, settings.resample)
+        images = strategy.pseudo_hr(clip, settings.factor, upscale, settings.resample)
         for i, (frame, image) in enumerate(zip(clip, images, strict=True)):
             if i >= skip:
                 lr, hr = _files(folder, first + i)

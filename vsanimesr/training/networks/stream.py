@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vsanimesr.models import ALIGNMENT, FEATURES, IMAGE, SCALE
 from vsanimesr.network import image_of
-from vsanimesr.training import networks
+from vsanimesr.training.networks import trained
 from vsanimesr.training.pictures import Picture
 
 type Upscale = Callable[[Iterable[Tensor]], Iterator[Tensor]]
@@ -27,11 +27,11 @@ def recurrent(
     bottom, and the result is cropped back; the released code crops the source instead.
 
     Args:
-        weights: As `networks.load` gives them, of the released network or of the ablation's.
+        weights: As `trained.load` gives them, of the released network or of the ablation's.
         device: Where it runs; the CPU by default. Results come back to the CPU.
         dtype: Of the convolutions; image and state stay float32.
     """
-    network = networks.from_weights(weights).eval().requires_grad_(False).to(device, dtype)
+    network = trained.from_weights(weights).eval().requires_grad_(False).to(device, dtype)
     network = network.to(memory_format=torch.channels_last)
 
     def upscale(pictures: Iterable[Tensor]) -> Iterator[Tensor]:

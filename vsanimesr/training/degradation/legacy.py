@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vsanimesr.training import codec
+from vsanimesr.training.degradation import codec
 from vsanimesr.training.draws import (
     Range,
     check_probability,

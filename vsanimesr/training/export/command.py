@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from vsanimesr import weights
-from vsanimesr.training.export import export
+from vsanimesr.training.export.write import export
 
 log = logging.getLogger("vsanimesr")
 

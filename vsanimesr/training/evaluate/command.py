@@ -10,9 +10,10 @@ import torch
 from tqdm import tqdm
 
 from vsanimesr.errors import TrainingError
-from vsanimesr.training.evaluate import compare, judges, peers, report
+from vsanimesr.training.evaluate import compare, peers, report
 from vsanimesr.training.evaluate.compare import Clip
 from vsanimesr.training.evaluate.peers import Peer
+from vsanimesr.training.measures import judges
 from vsanimesr.training.places import device_of, make_folder
 
 log = logging.getLogger("vsanimesr")

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vsanimesr.training.vgg import Convolutions
+from vsanimesr.training.networks.vgg import Convolutions
 
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB
 DEVIATION = (0.229, 0.224, 0.225)

@@ -1,0 +1,1 @@
+"""Degradations: the basic operators, the learnt one, and what old material suffered."""

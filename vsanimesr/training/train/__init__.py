@@ -1,0 +1,1 @@
+"""One stage of training: recipe, samples, losses, loop."""
