@@ -39,9 +39,10 @@ import torch
 from torch.utils.data import Dataset, default_collate
 
 from vsanimesr.training import pictures
-from vsanimesr.training.clips import ClipStore, PatchDataset
+from vsanimesr.training.clips import ClipStore
 from vsanimesr.training.degradation.degrade import Degrader, Recipe
 from vsanimesr.training.train.on_device import CrispSamples, OnDevice, ahead
+from vsanimesr.training.train.patches import PatchDataset
 from vsanimesr.training.train.samples import ClipSamples, Numbers, Sample, load
 
 FRAMES, PATCH = 15, 256
@@ -477,7 +478,7 @@ runs on the same frames, with the same loader.
 
 {chr(10).join(stored)}
 
-Clips are stored as Blosc2 zstd 1 (`vsanimesr/training/clips.py`): reading a sample costs a small
+Clips are stored as Blosc2 zstd 1 (`vsanimesr/training/squares.py`): reading a sample costs a small
 part of degrading it, in less space than raw frames take; more compression would save little.
 
 {heading}{rest}"""

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vsanimesr.errors import TrainingError
-from vsanimesr.training.clips import ClipStore, PatchDataset
+from vsanimesr.training.clips import ClipStore
+from vsanimesr.training.train.patches import PatchDataset
 
 WIDTH, HEIGHT, COUNT = 200, 150, 50
 

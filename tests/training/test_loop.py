@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from vsanimesr.errors import TrainingError
 from vsanimesr.training import checkpoint, cli, pictures
-from vsanimesr.training.clips import ClipStore, PatchDataset
+from vsanimesr.training.clips import ClipStore
 from vsanimesr.training.degradation import legacy
 from vsanimesr.training.degradation.blur import Blur
 from vsanimesr.training.degradation.codec import H264
@@ -27,6 +27,7 @@ from vsanimesr.training.degradation.noise import Noise
 from vsanimesr.training.train import journal, loop, recipe, stages
 from vsanimesr.training.train.losses import sharpen
 from vsanimesr.training.train.on_device import CrispSamples, OnDevice, ahead
+from vsanimesr.training.train.patches import PatchDataset
 from vsanimesr.training.train.samples import (
     ClipSamples,
     Numbers,

@@ -1,8 +1,6 @@
-"""Stored clips, in a form that training reads fast, and the patches drawn from them.
+"""Stored clips, in a form that training reads fast.
 
-A clip is a folder `ROOT/clips/NAME` with `frames.b2nd`, its frames as lossless compressed squares
-of `SQUARE` pixels (Blosc2, zstd), and `meta.json`. A crop so costs the squares it touches instead
-of whole frames: docs/data_path.md has the measurement behind the choice.
+A clip is a folder `ROOT/clips/NAME` with `frames.b2nd`, its frames (`squares`), and `meta.json`.
 """
 
 import hashlib
@@ -11,23 +9,15 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import blosc2
-import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset
-
 from vsanimesr.errors import TrainingError
+from vsanimesr.training import squares
+from vsanimesr.training.squares import Frames
 
-SQUARE = 128
+FRAMES = "frames.b2nd"
 SPLITS = ("train", "test")
-
-type Frames = np.ndarray[Any, np.dtype[np.uint8]]
-"""(t, h, w, 3) RGB."""
 
 
 class ClipStore:
@@ -97,17 +87,7 @@ class ClipStore:
                 f"{self.root}: frames {list(wanted)[:3]}… at {x},{y} of {w}x{h} asked of the clip "
                 f"{name}, which has {self.frames(name)} of {width}x{height}"
             )
-        path = self._folder(name) / "frames.b2nd"
-        try:
-            stored = _opened(str(path))
-        except (OSError, RuntimeError) as error:
-            raise TrainingError(
-                f"{path}: cannot be opened ({error}); remove the folder and build again"
-            ) from error
-        result = np.empty((len(wanted), h, w, 3), np.uint8)
-        for place, i in enumerate(wanted):
-            result[place] = stored[i, y : y + h, x : x + w]
-        return result
+        return squares.read(self._file(name), wanted, (x, y, w, h))
 
     def write(
         self, name: str, frames: Iterable[Frames], split: str, meta: Mapping[str, Any]
@@ -134,8 +114,8 @@ class ClipStore:
             made = Path(temporary) / "clip"
             made.mkdir()
             try:
-                shape = _store(made / "frames.b2nd", name, frames)
-                digest = hashlib.sha256((made / "frames.b2nd").read_bytes()).hexdigest()
+                shape = squares.write(made / FRAMES, name, frames)
+                digest = hashlib.sha256((made / FRAMES).read_bytes()).hexdigest()
                 whole = {**meta, "split": split, "sha256": digest}
                 whole |= dict(zip(("frames", "height", "width"), shape, strict=False))
                 (made / "meta.json").write_text(json.dumps(whole, indent=1) + "\n")
@@ -150,7 +130,7 @@ class ClipStore:
     def _replace(self, name: str, made: Path) -> None:
         target = self._folder(name)
         self._meta.pop(name, None)
-        _opened.cache_clear()
+        squares.forget()
         if target.exists():  # a folder cannot be replaced in one go where it is not empty
             target.rename(made.with_name("old"))
         made.rename(target)
@@ -161,7 +141,7 @@ class ClipStore:
             self.meta(name)
         except TrainingError:
             return False
-        return (self._folder(name) / "frames.b2nd").is_file()
+        return self._file(name).is_file()
 
     def remove(self, name: str) -> None:
         """Delete a clip."""
@@ -174,7 +154,7 @@ class ClipStore:
 
     def _sound(self, name: str) -> bool:
         try:
-            data = (self._folder(name) / "frames.b2nd").read_bytes()
+            data = self._file(name).read_bytes()
         except OSError:
             return False
         return hashlib.sha256(data).hexdigest() == self.meta(name)["sha256"]
@@ -182,117 +162,5 @@ class ClipStore:
     def _folder(self, name: str) -> Path:
         return self.root / "clips" / name
 
-
-def _store(path: Path, name: str, frames: Iterable[Frames]) -> tuple[int, ...]:
-    """Write the frames one by one, and give their common shape (t, h, w, 3)."""
-    array: Any = None
-    for i, frame in enumerate(frames):
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
-            raise TrainingError(
-                f"clip {name}: frame {i} is {frame.dtype} {frame.shape}, wanted RGB"
-            )
-        if array is None:
-            square = (1, min(SQUARE, frame.shape[0]), min(SQUARE, frame.shape[1]), 3)
-            array = blosc2.empty(
-                (0, *frame.shape),
-                dtype=np.dtype(np.uint8),
-                chunks=square,
-                blocks=square,
-                urlpath=str(path),
-                mode="w",
-                cparams=blosc2.CParams(
-                    codec=blosc2.Codec.ZSTD,
-                    clevel=1,
-                    typesize=3,
-                    filters=[blosc2.Filter.SHUFFLE],
-                    nthreads=1,
-                ),
-                dparams=blosc2.DParams(nthreads=1),  # it is kept in the file
-            )
-        if array.shape[1:] != frame.shape:
-            raise TrainingError(
-                f"clip {name}: frame {i} is {frame.shape[1]}x{frame.shape[0]}, the first one "
-                f"{array.shape[2]}x{array.shape[1]}; wanted one size"
-            )
-        array.resize((i + 1, *frame.shape))
-        array[i] = frame
-    if array is None:
-        raise TrainingError(f"clip {name} has no frames")
-    return array.shape
-
-
-@lru_cache(maxsize=256)
-def _opened(path: str) -> Any:  # noqa: ANN401 - blosc2 is not typed
-    return blosc2.open(path, mode="r")
-
-
-class PatchDataset(Dataset[Tensor]):
-    """Patches of clips: sample number i is the same whoever asks for it, in whatever order.
-
-    As the released code's data sets, but for the draws' independence of workers: frames at one
-    distance of `intervals`, backwards with probability `reverse`, one place for all frames, and
-    mirrored and transposed with probability 1/2 each.
-    """
-
-    def __init__(
-        self,
-        store: ClipStore,
-        *,
-        split: str = "train",
-        frames: int = 15,
-        patch: int = 256,
-        intervals: Sequence[int] = (1, 2, 3),
-        reverse: float = 0.5,
-        flips: bool = True,
-        transpose: bool = True,
-        seed: int = 0,
-    ) -> None:
-        """Draw from the clips of a split.
-
-        Raises:
-            TrainingError: There are none, or one is too small or too short for a patch.
-        """
-        self.store, self.length, self.patch = store, frames, patch
-        self.intervals, self.reverse = tuple(intervals), reverse
-        self.flips, self.transpose, self.seed = flips, transpose, seed
-        self.names = store.names(split)
-        if not self.names:
-            raise TrainingError(f"{store.root} has no clips to {split}: make some with `dataset`")
-        for name in self.names:
-            if min(store.size(name)) < patch or not self._fitting(name):
-                width, height = store.size(name)
-                raise TrainingError(
-                    f"{store.root}: the clip {name} has {store.frames(name)} frames of "
-                    f"{width}x{height}, wanted {frames} of {patch}x{patch} or more"
-                )
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __getitem__(self, number: int) -> Tensor:
-        """Sample `number` (0 or more; it may pass `len`, for a next epoch): (t, 3, p, p), uint8."""
-        epoch, position = divmod(number, len(self.names))
-        order = np.random.default_rng([self.seed, epoch, 0]).permutation(len(self.names))
-        name = self.names[order[position]]
-        random = np.random.default_rng([self.seed, number, 1])
-        interval = int(random.choice(self._fitting(name)))
-        room = self.store.frames(name) - (self.length - 1) * interval
-        first = int(random.integers(room))
-        indices = [first + interval * k for k in range(self.length)]
-        width, height = self.store.size(name)
-        x, y = (int(random.integers(side - self.patch + 1)) for side in (width, height))
-        backwards, sideways, upside_down, swapped = random.random(4)
-        if backwards < self.reverse:
-            indices.reverse()
-        clip = self.store.read(name, indices, (x, y, self.patch, self.patch))
-        if self.flips and sideways < 0.5:
-            clip = clip[:, :, ::-1]
-        if self.flips and upside_down < 0.5:
-            clip = clip[:, ::-1]
-        axes = (0, 3, 2, 1) if self.transpose and swapped < 0.5 else (0, 3, 1, 2)
-        return torch.from_numpy(np.ascontiguousarray(clip.transpose(axes)))
-
-    def _fitting(self, name: str) -> list[int]:
-        """The distances between frames at which the clip is long enough."""
-        span = self.store.frames(name) - 1
-        return [i for i in self.intervals if (self.length - 1) * i <= span]
+    def _file(self, name: str) -> Path:
+        return self._folder(name) / FRAMES

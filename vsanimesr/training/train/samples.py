@@ -31,7 +31,7 @@ class Sample(NamedTuple):
 
 
 class Patches(Protocol):
-    """As `clips.PatchDataset`."""
+    """As `patches.PatchDataset`."""
 
     def __getitem__(self, number: int, /) -> Tensor:
         """A crisp clip (t, 3, h, w), uint8, RGB."""

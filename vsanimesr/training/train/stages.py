@@ -14,13 +14,14 @@ from torch.utils.data import Dataset
 
 from vsanimesr.errors import TrainingError
 from vsanimesr.training import checkpoint, config
-from vsanimesr.training.clips import ClipStore, PatchDataset
+from vsanimesr.training.clips import ClipStore
 from vsanimesr.training.degradation.degrade import Degrader, Recipe
 from vsanimesr.training.degradation.lbo import Lbo, load_pool
 from vsanimesr.training.networks import trained, vgg
 from vsanimesr.training.train import loop, recipe
 from vsanimesr.training.train.losses import Perceptual
 from vsanimesr.training.train.on_device import CrispSamples, OnDevice
+from vsanimesr.training.train.patches import PatchDataset
 from vsanimesr.training.train.samples import ClipSamples, PairSamples, Sample
 from vsanimesr.weights import compare
 
