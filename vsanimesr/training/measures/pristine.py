@@ -1,12 +1,9 @@
 """NIQE, with the pristine model of its authors as BasicSR 1.4.2 carries it."""
 
 import hashlib
-import importlib.util
 import math
-import subprocess
-import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -15,13 +12,13 @@ import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # pyright: ignore[reportAttributeAccessIssue]
 
-from vsanimesr import weights, wheel
+from vsanimesr import weights
 from vsanimesr.errors import WeightsError
-from vsanimesr.training import pictures
+from vsanimesr.training import pictures, sdist
 
 REQUIREMENT = "basicsr==1.4.2"
 ARCHIVE_SHA256 = "b89b595a87ef964cda9913b4d99380ddb6554c965577c0c10cb7b78e31301e87"
-MEMBER = "basicsr-1.4.2/basicsr/metrics/niqe_pris_params.npz"
+MEMBER = "basicsr/metrics/niqe_pris_params.npz"
 SHA256 = "2a7c182a68c9e7f1b2e2e5ec723279d6f65d912b6fcaf37eb2bf03d7367c4296"
 """Of the member: mean and covariance of 36 features over pristine photographs."""
 SIDE = 96
@@ -68,16 +65,16 @@ def fetch() -> Path:
     path = weights.cache() / Path(MEMBER).name
     if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == SHA256:
         return path
-    placed = weights.cache() / f"{REQUIREMENT.replace('==', '-')}.tar.gz"
     with tempfile.TemporaryDirectory(prefix="vsanimesr-") as folder:
         try:
-            archive = placed if placed.is_file() else _download(Path(folder))
+            archive = sdist.fetch(REQUIREMENT, ARCHIVE_SHA256, Path(folder), isolated=False)
         except WeightsError as error:
             raise WeightsError(
                 f"NIQE's pristine model: cannot be fetched ({error}). Go online, or put "
-                f"{path.name} (sha256 {SHA256}) or {placed.name} into {path.parent}"
+                f"{path.name} (sha256 {SHA256}) or the source package of {REQUIREMENT} into "
+                f"{path.parent}"
             ) from error
-        content = _member(archive)
+        content = sdist.member(archive, MEMBER)
     if hashlib.sha256(content).hexdigest() != SHA256:
         raise WeightsError(f"{archive}: its {path.name} is not the one of {REQUIREMENT}")
     pictures.write_bytes(path, content)
@@ -91,48 +88,3 @@ def _model(path: Path) -> tuple[Tensor, Tensor]:
             torch.from_numpy(stored["mu_pris_param"].ravel()),
             torch.from_numpy(stored["cov_pris_param"]),
         )
-
-
-def _member(archive: Path) -> bytes:
-    try:
-        with tarfile.open(archive) as tar:
-            file = tar.extractfile(MEMBER)
-            return file.read() if file else b""
-    except (tarfile.TarError, KeyError, OSError) as error:
-        raise WeightsError(f"{archive}: damaged, or without {MEMBER} ({error})") from error
-
-
-def _download(folder: Path) -> Path:
-    """By pip, which compares the hash before it looks into the archive, as there is no wheel."""
-    wanted = folder / "requirements.txt"
-    wanted.write_text(f"{REQUIREMENT} --hash=sha256:{ARCHIVE_SHA256}\n")
-    said = "no pip"
-    for pip in _pips():
-        options = ["--no-deps", "--no-build-isolation", "--no-input", "--disable-pip-version-check"]
-        options += ["--require-hashes", "--dest", str(folder), "-r", str(wanted)]
-        try:
-            done = subprocess.run(
-                [*pip, "download", *options],
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=wheel.SECONDS,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            said = str(error)
-            continue
-        for archive in folder.glob("*.tar.gz"):
-            return archive
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        said = lines[-1].strip() if lines else f"exit {done.returncode}"
-    raise WeightsError(said)
-
-
-def _pips() -> Iterator[list[str]]:
-    python = wheel.interpreter()
-    yield [python, "-m", "pip"]
-    ensurepip = importlib.util.find_spec("ensurepip")
-    for place in (ensurepip and ensurepip.submodule_search_locations) or []:
-        for bundled in Path(place, "_bundled").glob("pip-*.whl"):  # a wheel of pip runs as it is
-            yield [python, str(bundled / "pip")]

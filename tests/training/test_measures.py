@@ -1,0 +1,149 @@
+"""Measures that agree with eyes, against their formulas in float64 and published values."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from vsanimesr.errors import WeightsError
+from vsanimesr.training.measures import lpips
+from vsanimesr.training.networks import imagenet
+
+
+def convolution(x, weight, bias, stride, padding):
+    """A correlation in float64: x (c, h, w), zeros around it."""
+    size = weight.shape[-1]
+    padded = np.pad(x, ((0, 0), (padding, padding), (padding, padding)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(1, 2))
+    return (
+        np.einsum("chwij,ocij->ohw", windows[:, ::stride, ::stride], weight) + bias[:, None, None]
+    )
+
+
+def pooled(x, size):
+    """The greatest of squares two apart that lie within the picture."""
+    windows = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(1, 2))
+    return windows[:, ::2, ::2].max((3, 4))
+
+
+def alexnet(x, convolutions):
+    features = []
+    for i, (weight, bias) in enumerate(convolutions):
+        x = pooled(x, 3) if i in (1, 2) else x
+        stride, padding = [(4, 2), (1, 2), (1, 1), (1, 1), (1, 1)][i]
+        x = np.maximum(convolution(x, weight, bias, stride, padding), 0)
+        features.append(x)
+    return features
+
+
+def vgg16(x, convolutions):
+    features, left = [], iter(convolutions)
+    for stage, count in enumerate((2, 2, 3, 3, 3)):
+        x = pooled(x, 2) if stage else x
+        for _ in range(count):
+            x = np.maximum(convolution(x, *next(left), 1, 1), 0)
+        features.append(x)
+    return features
+
+
+WRITTEN_OUT = {"alexnet": alexnet, "vgg16": vgg16}
+
+
+def trained(backbone, seed=3):
+    """A network of few channels with random numbers."""
+    random = np.random.default_rng(seed)
+    sizes = [11, 5, 3, 3, 3] if backbone == "alexnet" else [3] * 13
+    widths = [3, *(4 + i % 3 for i in range(len(sizes)))]
+    convolutions = [
+        (random.normal(0, 0.3, (out, into, size, size)), random.normal(0, 0.1, out))
+        for size, into, out in zip(sizes, widths, widths[1:], strict=False)
+    ]
+    ends = [0, 1, 2, 3, 4] if backbone == "alexnet" else [1, 3, 6, 9, 12]
+    return convolutions, [random.random(widths[end + 1]) for end in ends]
+
+
+def lpips_in_numpy(a, b, features, convolutions, linear):
+    """Equation 1 of the paper, for one pair (3, h, w) in [0, 1]."""
+    shift = np.reshape((-0.030, -0.088, -0.188), (3, 1, 1))
+    scale = np.reshape((0.458, 0.448, 0.450), (3, 1, 1))
+    total = 0.0
+    pairs = (features((2 * x - 1 - shift) / scale, convolutions) for x in (a, b))
+    for made, wanted, weight in zip(*pairs, linear, strict=True):
+        unit = [f / (np.sqrt(np.square(f).sum(0)) + 1e-10) for f in (made, wanted)]
+        total += (weight[:, None, None] * np.square(unit[0] - unit[1])).sum(0).mean()
+    return total
+
+
+def use(monkeypatch, convolutions, linear):
+    """Let `lpips` have these numbers for a network."""
+
+    def load(_):
+        pairs = [tuple(torch.from_numpy(x).float() for x in pair) for pair in convolutions]
+        return imagenet.Trained(pairs, [torch.from_numpy(x).float() for x in linear])
+
+    monkeypatch.setattr(imagenet, "load", load)
+    lpips._network.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept():
+    yield
+    lpips._network.cache_clear()
+
+
+@pytest.mark.parametrize("backbone", ["alexnet", "vgg16"])
+def test_lpips_is_that_of_the_paper(backbone, monkeypatch):
+    convolutions, linear = trained(backbone)
+    use(monkeypatch, convolutions, linear)
+    random = np.random.default_rng(1)
+    a = random.random((2, 3, 47, 38))
+    b = np.clip(a + random.normal(0, 0.1, a.shape), 0, 1)
+    found = lpips.lpips(torch.from_numpy(a), torch.from_numpy(b), backbone)
+    wanted = [
+        lpips_in_numpy(x, y, WRITTEN_OUT[backbone], convolutions, linear)
+        for x, y in zip(a, b, strict=True)
+    ]
+    assert min(wanted) > 0.01
+    assert found.tolist() == pytest.approx(wanted, rel=1e-4)
+    assert lpips.lpips(torch.from_numpy(a), torch.from_numpy(a), backbone).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(("backbone", "side"), lpips.LEAST.items())
+def test_pictures_too_small_for_lpips_have_none(backbone, side, monkeypatch):
+    use(monkeypatch, *trained(backbone))
+    x = torch.rand(2, 3, side, 40)
+    assert torch.isfinite(lpips.lpips(x, x.flip(3), backbone)).all()
+    assert torch.isnan(lpips.lpips(x[:, :, 1:], x[:, :, 1:], backbone)).all()
+    assert torch.isnan(lpips.lpips(x[:, :, :, 1 - side :], x[:, :, :, 1 - side :], backbone)).all()
+
+
+def picture(path):
+    rgb = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    return torch.from_numpy(rgb).permute(2, 0, 1)[None] / 255
+
+
+def published(*names):
+    """Pictures of the authors, which are not ours to hand on."""
+    folder = os.environ.get("PUBLISHED_PICTURES")
+    if not folder:
+        pytest.skip("PUBLISHED_PICTURES names no folder with the authors' pictures")
+    return [picture(Path(folder, name)) for name in names]
+
+
+@pytest.mark.slow
+@pytest.mark.weights
+def test_lpips_has_the_published_values():
+    """What the authors' `lpips_2imgs.py` and `test_network.py` say of imgs/ex_*.png: 0.722, 0.138.
+
+    The folder has to hold ex_ref.png, ex_p0.png and ex_p1.png of their repository
+    (richzhang/PerceptualSimilarity).
+    """
+    wanted, first, second = published("ex_ref.png", "ex_p0.png", "ex_p1.png")
+    try:
+        found = [float(lpips.lpips(one, wanted)) for one in (first, second)]
+    except WeightsError as error:
+        pytest.skip(str(error))
+    assert found == pytest.approx([0.722, 0.138], abs=5e-4)
