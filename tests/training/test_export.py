@@ -196,3 +196,30 @@ def test_the_command_writes_onnx_as_well(run, tmp_path, fixed_weights):
     facts = {prop.key: prop.value for prop in onnx.load(tmp_path / "a.onnx").metadata_props}
     assert facts["title"] == "T"
     assert facts["weights"] == weights.digest(fixed_weights)
+
+
+def test_a_network_without_its_last_image_is_exported_and_taken_by_the_filter(tmp_path):
+    target = tmp_path / "unfed.safetensors"
+    torch.manual_seed(7)
+    network = trained.new("multi", feedback=False)
+    assert trained.count([network]) == 1_495_376 - 64 * 48 * 9
+    state = {"iteration": 1, "recipe": "{}", checkpoint.PARAMS: network.state_dict()}
+    checkpoint.save(tmp_path / "run", 1, state, keep=1)
+    export(tmp_path / "run", target)
+    with safe_open(target, "numpy") as file:
+        shape = file.get_slice("recurrent_cell.conv_s1_first.0.weight").get_shape()
+    assert shape == [64, 73, 3, 3]
+
+    again = trained.from_weights(weights.load(str(target)))  # as the filter reads it
+    clip = torch.rand(1, 4, 3, 16, 12)
+    with torch.no_grad():
+        torch.testing.assert_close(again(clip), network(clip))
+
+
+def test_only_the_state_comes_back_to_a_network_without_feedback():
+    network = trained.new("multi", feedback=False)
+    window, image, state = (torch.rand(1, n, 8, 8) for n in (9, 48, 64))
+    with torch.no_grad():
+        made = network.step(window, image, state)
+        assert torch.equal(network.step(window, image * 0, state)[0], made[0])
+        assert not torch.equal(network.step(window, image, state * 0)[0], made[0])

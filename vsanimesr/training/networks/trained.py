@@ -6,11 +6,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vsanimesr import weights
-from vsanimesr.models import RELEASES
+from vsanimesr.models import FEATURES, IMAGE, RELEASES, WINDOW, WITHOUT_IMAGE
 from vsanimesr.network import Network
 from vsanimesr.training.networks.single import SingleScaleCell
 
@@ -18,12 +18,35 @@ type Scales = Literal["multi", "single"]
 """The released network, or that of the ablation."""
 
 
-def new(scales: Scales) -> Network:
-    """The network to be trained, with random weights."""
+def new(scales: Scales, *, feedback: bool = True) -> Network:
+    """The network to be trained, with random weights.
+
+    Args:
+        scales: Which of the two.
+        feedback: Whether the released one is fed its last image; see `WithoutImage`.
+    """
     network = Network()
     if scales == "single":
         network.add_module("recurrent_cell", SingleScaleCell())
+    elif not feedback:
+        network.recurrent_cell.conv_s1_first[0] = WithoutImage()
     return network
+
+
+class WithoutImage(nn.Conv2d):
+    """The first convolution of a network that has its last state, but not its last image.
+
+    VQD-SR (ICCV 2023) trains the released network so. Its weights have 73 inputs in place of 121;
+    whoever reads a file of them adds zeros (`weights.read`).
+    """
+
+    def __init__(self) -> None:
+        super().__init__(WITHOUT_IMAGE, FEATURES, 3, padding=1)
+        self.in_channels += IMAGE  # of what it is given
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(n, 121, h, w) to (n, 64, h, w); the inputs 9 to 56 do not count."""
+        return super().forward(torch.cat((input[:, :WINDOW], input[:, WINDOW + IMAGE :]), dim=1))
 
 
 def scales_of(names: Container[str]) -> Scales:

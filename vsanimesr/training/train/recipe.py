@@ -71,6 +71,15 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     scales: Literal["multi", "single"] = "multi"
     """The released network, or all of its blocks at full resolution (the paper's ablation)."""
+    feedback: bool = True
+    """Whether the network is given the last image that it made, beside its last state; without, it
+    is VQD-SR's form of it, whose weights the filter takes as well."""
+
+    def __post_init__(self) -> None:
+        if self.scales == "single" and not self.feedback:
+            raise OptionError(
+                'network.feedback = false with network.scales = "single", wanted one of them alone'
+            )
 
 
 class Optimizer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

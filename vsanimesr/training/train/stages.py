@@ -46,7 +46,7 @@ def run(stage: recipe.Stage, folder: Path, device: str) -> None:
     fabric = processes(device)
     seed_everything(settings.seed, verbose=False)
     if isinstance(stage, recipe.NetworkStage):
-        generator: nn.Module = trained.new(stage.network.scales)
+        generator: nn.Module = trained.new(stage.network.scales, feedback=stage.network.feedback)
         samples, prepare = clip_samples(stage.data, stage.degrade, settings.seed, fabric.device)
     else:
         generator = Lbo()
