@@ -23,6 +23,9 @@ class By:
     device: str = "cpu"
     name: str = "nearest"
 
+    def size(self, clip, format_id):
+        return clip.width * 4, clip.height * 4
+
     def __call__(self, clip, format_id):
         return self.function(clip, format_id)
 

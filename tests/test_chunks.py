@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vsanimesr.encode.chunks import Chunk, cut
+from vsanimesr.encode.chunks import Chunk, cut, middle
 
 
 @given(
@@ -40,3 +40,10 @@ def test_a_scene_start_is_taken_before_a_block_start():
     ]
     assert cut(1000, [], 0, 240) == [Chunk(0, 0, 1000)]
     assert cut(4, [2], 1, 1) == [Chunk(n, n, n + 1) for n in range(4)]
+
+
+def test_workers_are_compared_by_a_frame_that_costs_one_step():
+    chunks = cut(1000, [95, 600], 20, 100)
+    assert [chunk.start for chunk in chunks][:2] == [0, 100]
+    assert middle(chunks, [95, 600]).start == 600
+    assert middle(chunks, []) == chunks[0]

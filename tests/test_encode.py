@@ -528,6 +528,7 @@ def slow(clip, format_id, **_):
 class Slow:
     block, device = 12, "cpu"
     def __init__(self, options): pass
+    def size(self, clip, format_id): return clip.width * 4, clip.height * 4
     def __call__(self, clip, format_id): return slow(clip, format_id)
     def arguments(self): return {}
     def engine(self): return {}

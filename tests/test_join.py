@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from enlargers import By
 
-from vsanimesr.encode import Encoding, upscale_file
+from vsanimesr.encode import AnimeSR, Encoding, upscale_file
 from vsanimesr.encode.join import _read, join, tried
 from vsanimesr.encode.muxer import video_refusal
 from vsanimesr.encode.source import open_source
@@ -259,16 +259,28 @@ def test_a_video_that_the_container_cannot_hold_is_known_beforehand(chunks):
                 assert f"container, {muxer}, takes no " in said
 
 
-def test_the_job_asks_before_it_renders(tmp_path):
+@pytest.mark.parametrize("who", [{}, {"workers": 2}, {"scheduler": "tcp://nobody:1"}])
+def test_the_job_asks_before_it_renders(tmp_path, who):
+    """Whoever is to render: nobody is hired."""
+
     def never(clip, format_id):
-        return By()(clip, format_id).std.FrameEval(lambda n: 1 / 0)
+        raise AssertionError
 
     encoding = Encoding(encoder="svtav1", preset="12")
+    given = {"upscale": By(never), "encoding": encoding} | who
     with pytest.raises(EncodeError, match=r"mov, takes no av1 video: .* choose another encoder"):
-        upscale_file(
-            SOURCES / "any.mkv", tmp_path / "out.mov", upscale=By(never), encoding=encoding
-        )
+        upscale_file(SOURCES / "any.mkv", tmp_path / "out.mov", **given)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_size_of_the_result_is_known_without_an_engine(fixed_model):
+    import vapoursynth as vs
+
+    clip = vs.core.std.BlankClip(None, 37, 23, vs.YUV444P8, length=1)
+    for options in ({}, {"scale": 2.0}, {"scale": 1.37}, {"scale": 0.01}):
+        upscale = AnimeSR({"model": str(fixed_model)} | options)
+        made = upscale(clip, int(vs.YUV420P10))
+        assert upscale.size(clip, int(vs.YUV420P10)) == (made.width, made.height)
 
 
 def test_what_does_not_fit_is_refused(chunks, tmp_path):
@@ -442,6 +454,34 @@ def test_a_hole_in_converted_sound_is_silent_not_closed(chunks, tmp_path):
     assert len(samples) / 44100 == pytest.approx(2, abs=0.06)
     assert not samples[int(0.6 * 44100) : int(1.1 * 44100)].any()
     assert samples[int(1.4 * 44100) :].any()
+
+
+@pytest.mark.parametrize(("kind", "sound"), [("ts", "aac"), ("vob", "ac3")])
+def test_sound_that_begins_late_is_found(kind, sound, chunks, tmp_path):
+    """After what is looked at by default: 5 s."""
+    source, output = tmp_path / f"in.{kind}", tmp_path / "out.mp4"
+    ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=s=32x24:r=25:d=13,format=yuv420p"),
+        *("-itsoffset", 12, "-f", "lavfi", "-i", "sine=d=1:r=48000"),
+        *("-c:v", "mpeg2video", "-c:a", sound, source),
+    )
+    assert joined(source, output, chunks) == []
+    assert float(starts(output, "audio")[0]) == pytest.approx(12, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("codec", "kind"),
+    [("g722", "avi"), ("aac", "m2ts")],  # times of another unit; of the first packet only
+)
+def test_sound_whose_times_say_nothing_is_as_long_as_its_samples(codec, kind, chunks, tmp_path):
+    source, output = tmp_path / f"in.{kind}", tmp_path / "out.mkv"
+    ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=s=32x24:r=25:d=1,format=yuv420p"),
+        *("-f", "lavfi", "-i", "sine=d=1:r=48000", "-c:v", "mpeg4", "-c:a", codec, source),
+    )
+    (note,) = joined(source, output, chunks)
+    assert "becomes flac" in note
+    assert len(decoded(output)) == len(decoded(source))
 
 
 def test_sound_that_changes_its_channels_is_converted_on(chunks, tmp_path):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from vsanimesr.errors import OptionError
+from vsanimesr.models import SCALE
 from vsanimesr.strips import AUTO
 
 BACKENDS = ("torch", "onnx", "openvino", "ncnn")
@@ -102,6 +103,22 @@ class Options:
         _at_least("memory", self.memory, 0)
         _one_of("compile", self.compile, (0, 1))
         _one_of("matrix", self.matrix, (-1, *MATRICES))
+
+    def size(self, width: int, height: int, shared: tuple[int, int]) -> tuple[int, int]:
+        """Columns and rows of the result.
+
+        Args:
+            width: Columns of the clip.
+            height: Its rows.
+            shared: Columns and rows of the result that share a chroma sample.
+        """
+        if self.scale == SCALE:
+            return width * SCALE, height * SCALE
+        across, down = (max(2, n) for n in shared)
+        return (
+            max(across, round(width * self.scale / across) * across),
+            max(down, round(height * self.scale / down) * down),
+        )
 
 
 def _one_of(name: str, value: object, wanted: tuple[object, ...]) -> None:

@@ -4,11 +4,12 @@ The way of an encode: `video` (source) → `scenes` → `chunks` → `render` �
 `join`; `job` reads as that list.
 """
 
+from vsanimesr.encode.checks import SCENES
 from vsanimesr.encode.chunks import CHUNK
 from vsanimesr.encode.encoders import CRF, ENCODERS, PRESETS, Encoding
 from vsanimesr.encode.enlarge import AnimeSR
 from vsanimesr.encode.frames import FORMATS
-from vsanimesr.encode.job import SCENES, Result, upscale_file
+from vsanimesr.encode.job import Result, upscale_file
 from vsanimesr.encode.progress import Progress
 from vsanimesr.encode.streams import MUXERS
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -71,10 +72,12 @@ class Carrier:
 
         if not packet.size:
             return
-        if not self._timed(packet):
-            self.damaged += 1
-            return
-        self._shifted(packet)
+        # Sound that is decoded goes on where it was; what is copied wants a time.
+        if not (packet.pts is packet.dts is None and isinstance(self._coder, _Sound)):
+            if not self._timed(packet):
+                self.damaged += 1
+                return
+            self._shifted(packet)
         if self._coder is None:
             yield from self._ordered(packet)
             return
@@ -163,6 +166,8 @@ class _Sound:
     """Decodes sound and encodes it again; puts silence where it is missing."""
 
     def __init__(self, source: Any, result: Any, samples: str) -> None:  # noqa: ANN401
+        import av
+
         context = source.codec_context
         self._source, self._result = source, result
         self._rate: int = context.sample_rate
@@ -170,6 +175,10 @@ class _Sound:
         self._fits = dict[tuple[str, str, int], Any]()
         self._due: int | None = None
         self._samples = samples
+        # Some AVI files count in other units than they state: beyond the end there is no time.
+        stated = Fraction(source.container.duration or 0, av.time_base)
+        self._end = int((stated + 1) * self._rate) if stated else math.inf
+        self._begin = 0
 
     def encode(self, packet: Any) -> Iterator[Any]:  # noqa: ANN401
         for frame in self._source.decode(packet):
@@ -190,9 +199,10 @@ class _Sound:
         if frame.pts is not None:
             at = round(frame.pts * Fraction(frame.time_base) * rate)
             if self._due is None:
-                self._due = at
+                self._due = self._begin = at
             missing = at - self._due
-            if missing > _HOLE * rate and missing < _SILENCE * rate:
+            possible = missing < _SILENCE * rate and at - self._begin < self._end
+            if missing > _HOLE * rate and possible:
                 while missing > 0:
                     yield from self._send(self._silent(min(missing, rate)))
                     missing -= rate

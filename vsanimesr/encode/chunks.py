@@ -57,3 +57,10 @@ def cut(length: int, scenes: Sequence[int], block: int, least: int) -> list[Chun
         starts.append(start)
     stops = [*starts[1:], length]
     return [Chunk(n, *span) for n, span in enumerate(zip(starts, stops, strict=True))]
+
+
+def middle(chunks: Sequence[Chunk], scenes: Sequence[int]) -> Chunk:
+    """The chunk nearest the film's middle whose first frame wants no warm-up."""
+    cold = {0, *scenes}
+    own = [chunk for chunk in chunks if chunk.start in cold]
+    return min(own, key=lambda chunk: abs(chunk.number - len(chunks) // 2))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vsanimesr.errors import EncodeError
-from vsanimesr.options import defaults
+from vsanimesr.options import Options, defaults
 
 if TYPE_CHECKING:
     import vapoursynth as vs
@@ -26,6 +26,10 @@ class Upscale(Protocol):
     @property
     def device(self) -> str:
         """Where it runs, as of the filter."""
+        ...
+
+    def size(self, clip: vs.VideoNode, format_id: int) -> tuple[int, int]:
+        """Columns and rows of what `__call__` makes, known without an engine."""
         ...
 
     def __call__(self, clip: vs.VideoNode, format_id: int) -> vs.VideoNode:
@@ -57,6 +61,14 @@ class AnimeSR:
     def device(self) -> str:
         """Where it runs."""
         return str(self._all()["device"])
+
+    def size(self, clip: vs.VideoNode, format_id: int) -> tuple[int, int]:
+        """See `Upscale`."""
+        import vapoursynth as vs
+
+        target = vs.core.get_video_format(format_id)
+        shared = 1 << target.subsampling_w, 1 << target.subsampling_h
+        return Options(**self._all()).size(clip.width, clip.height, shared)
 
     def __call__(self, clip: vs.VideoNode, format_id: int) -> vs.VideoNode:
         """Enlarge.
@@ -105,6 +117,13 @@ class AnimeSR:
         return defaults() | self.options
 
 
+def format_id(name: str) -> int:
+    """VapourSynth's number of a format named as in `FORMATS`."""
+    import vapoursynth as vs
+
+    return int(vs.PresetVideoFormat[name.upper()])
+
+
 def enlarged(clip: vs.VideoNode, name: str, upscale: Upscale) -> vs.VideoNode:
     """Apply `upscale` for a format named as in `FORMATS`.
 
@@ -114,7 +133,7 @@ def enlarged(clip: vs.VideoNode, name: str, upscale: Upscale) -> vs.VideoNode:
     import vapoursynth as vs
 
     try:
-        result = upscale(clip, int(vs.PresetVideoFormat[name.upper()]))
+        result = upscale(clip, format_id(name))
     except vs.Error as error:
         raise EncodeError(str(error)) from error
     if len(result) != len(clip):

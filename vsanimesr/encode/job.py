@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from vsanimesr.encode.chunks import CHUNK, Chunk, cut
+from vsanimesr.encode.checks import check_arguments, check_paths
+from vsanimesr.encode.chunks import CHUNK, Chunk, cut, middle
 from vsanimesr.encode.cluster import render_on
 from vsanimesr.encode.durable import publish, temporary
 from vsanimesr.encode.encoders import Encoding
@@ -14,7 +15,6 @@ from vsanimesr.encode.enlarge import AnimeSR, Upscale
 from vsanimesr.encode.facts import film_facts
 from vsanimesr.encode.ffmpeg import find_ffmpeg
 from vsanimesr.encode.film import Film
-from vsanimesr.encode.frames import FORMATS, pixel_format
 from vsanimesr.encode.hdr import lost, static
 from vsanimesr.encode.hire import children, gpus, here
 from vsanimesr.encode.join import join, tried
@@ -27,10 +27,11 @@ from vsanimesr.encode.progress import Pace, Progress
 from vsanimesr.encode.render import Renderer
 from vsanimesr.encode.scenes import find
 from vsanimesr.encode.script import is_script
-from vsanimesr.encode.streams import muxer_of, plan
+from vsanimesr.encode.streams import plan
+from vsanimesr.encode.trial import try_encoder
 from vsanimesr.encode.video import open_video
 from vsanimesr.encode.workers import Work, run
-from vsanimesr.errors import EncodeError, OptionError
+from vsanimesr.errors import EncodeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
     from vsanimesr.encode.source import Source
     from vsanimesr.encode.streams import Plan
     from vsanimesr.encode.verify import Made
-
-SCENES = ("detect", "1", "0")
-"""Where scenes start: found by a detector, marked in the frames, nowhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,16 +108,15 @@ def upscale_file(
     """
     begun = time.monotonic()
     encoding, upscale = encoding or Encoding(), upscale or AnimeSR()
-    _check_arguments(scenes, chunk, workers, encoding)
+    check_arguments(scenes, chunk, workers, encoding)
     if output.is_symlink():
         output = output.resolve()
-    muxer = _check_paths(source, output, overwrite)
+    muxer = check_paths(source, output, overwrite)
     find_ffmpeg()  # or its absence is told before anything takes its time
     with held(output, report) as parts, logged(report):
         if fresh:
             parts.forget()
         number, rest = _rest(source, muxer, track, sound_from)
-        Pace("index", 0, progress)
         film = Film(
             source=source.absolute(),
             track=number,
@@ -128,46 +125,41 @@ def upscale_file(
             incomplete=incomplete,
             progressive=progressive,
         )
-        video = open_video(film)
-        notes = [video.times.note, *video.notes, *(rest.notes if rest else ())]
-        for note in (*notes, _lost(video, encoding, source)):
-            if note:
-                report(note)
+        video = _opened(film, rest, report, progress)
+        frames = len(video.clip)
         journal = Journal(parts.folder, output)
         journal.agree(film_facts(film, video, scenes, chunk))
         count = workers or max(1, len(gpus(upscale.device)))
-        renderer = None if scheduler or count > 1 else Renderer(film, video)
+        alone = not scheduler and count == 1
+        renderer = None
         starts = journal.scenes()
         if starts is None:
-            if renderer:
-                renderer.try_encoder(temporary(parts.folder, ".mkv"), muxer)
+            try_encoder(film, video, temporary(parts.folder, ".mkv"), muxer)
+            renderer = Renderer(film, video) if alone else None  # what it refuses is told first
             for note in tried(rest) if rest else ():
                 report(note)
-            pace = Pace("scenes", len(video.clip), progress)
-            starts = [] if scenes == "0" else _scenes(film, video, scenes, report, pace)
+            starts = _scenes(film, video, scenes, report, progress)
             journal.enter_scenes(starts)
         film = replace(film, scenes=tuple(starts))
-        chunks = cut(len(video.clip), starts, upscale.block, chunk)
+        chunks = cut(frames, starts, upscale.block, chunk)
         parts.keep = parts.keep or len(chunks) > 1
         resumed = _looked_at(journal, chunks, progress)
-        todo = [one for one in chunks if one not in resumed]
-        pace = Pace("chunks", len(video.clip), progress, done=sum(map(len, resumed)))
         work = Work(
-            chunks=todo,
-            touch=chunks[len(chunks) // 2],
+            chunks=[one for one in chunks if one not in resumed],
+            touch=middle(chunks, starts),
             folder=parts.folder,
             accept=journal.accept,
             enter=journal.enter,
-            moved=pace.moved,
+            moved=Pace("chunks", frames, progress, done=sum(map(len, resumed))).moved,
             report=report,
         )
         if scheduler:
             render_on(scheduler, film, work)
-        elif renderer:
-            run(work, here(film, renderer))
+        elif alone:
+            run(work, here(film, renderer or Renderer(film, video)) if work.chunks else [])
         else:
             run(work, children(film, count, upscale.device, report))
-        pace = Pace("join", len(video.clip), progress)
+        pace = Pace("join", frames, progress)
         part = temporary(parts.folder, output.suffix)
         notes = join(
             [journal.file(one) for one in chunks],
@@ -176,49 +168,24 @@ def upscale_file(
             rest=rest,
             muxer=muxer,
             tags={"ENCODER_SETTINGS": encoding.settings()},
-            moved=lambda done: pace.at(done, len(video.clip)),
+            moved=lambda done: pace.at(done, frames),
         )
         for note in notes:
             report(note)
         size = part.stat().st_size
-        _check_paths(source, output, overwrite)  # it may have appeared meanwhile
+        check_paths(source, output, overwrite)  # it may have appeared meanwhile
         if note := publish(part, output):
             report(f"{output} is whole, but its folder cannot be synced: {note}")
         parts.keep = False
     return Result(
         output=output,
-        frames=len(video.clip),
+        frames=frames,
         seconds=time.monotonic() - begun,
-        rendered=len(video.clip) - sum(len(one) for one in resumed),
+        rendered=frames - sum(map(len, resumed)),
         resumed=len(resumed),
         chunks=len(chunks),
         size=size,
     )
-
-
-def _check_arguments(scenes: str, chunk: int, workers: int, encoding: Encoding) -> None:
-    if scenes not in SCENES:
-        raise OptionError(f"scenes={scenes}, wanted one of {', '.join(SCENES)}")
-    if chunk < 1 or workers < 0:
-        raise OptionError(f"chunk={chunk} and workers={workers}, wanted 1 and 0 or more")
-    if encoding.format not in FORMATS:
-        pixel_format(encoding.format)
-
-
-def _check_paths(source: Path, output: Path, overwrite: bool) -> str:
-    muxer = muxer_of(output)
-    if not output.parent.is_dir():
-        raise EncodeError(f"upscale: the folder {output.parent} is not there; make it first")
-    if output.exists():
-        if not output.is_file() and not output.is_dir():
-            raise EncodeError(f"upscale: {output} is no file; give the name of one")
-        if source.exists() and output.samefile(source):
-            raise EncodeError(f"upscale: {output} is the source itself; give another output")
-        if output.is_dir():
-            raise EncodeError(f"upscale: {output} is a folder; give the name of a file")
-        if not overwrite:
-            raise EncodeError(f"upscale: {output} exists; give --overwrite to replace it")
-    return muxer
 
 
 def _rest(
@@ -231,9 +198,33 @@ def _rest(
     return -1, plan(sound_from, muxer, video=False) if sound_from else None
 
 
+def _opened(
+    film: Film,
+    rest: Plan | None,
+    report: Callable[[str], None],
+    progress: Callable[[Progress], None],
+) -> Source:
+    """The film's source; what is to be known of it is told."""
+    Pace("index", 0, progress)
+    video = open_video(film)
+    lost = _lost(video, film.encoding, film.source)
+    for note in (video.times.note, *video.notes, *(rest.notes if rest else ()), lost):
+        if note:
+            report(note)
+    return video
+
+
 def _scenes(
-    film: Film, video: Source, scenes: str, report: Callable[[str], None], pace: Pace
+    film: Film,
+    video: Source,
+    scenes: str,
+    report: Callable[[str], None],
+    progress: Callable[[Progress], None],
 ) -> list[int]:
+    """Scene starts, and what only a look at every frame tells."""
+    pace = Pace("scenes", len(video.clip), progress)
+    if scenes == "0":
+        return []
     look = Look()
     starts = find(video.clip, scenes == "detect", look, pace.at)
     if why := look.refusal():

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from vsanimesr.encode.carry import Carrier
 from vsanimesr.encode.muxer import added, reason
 from vsanimesr.encode.names import shown, url
+from vsanimesr.encode.reader import reader
 from vsanimesr.encode.stated import stating, template
 from vsanimesr.errors import EncodeError
 
@@ -91,7 +92,7 @@ def join(
             ]
             carriers = dict[int, Carrier]()
             if rest:
-                source = stack.enter_context(av.open(url(rest.source)))
+                source = stack.enter_context(reader(rest.source))
                 carriers = _carriers(result, source, rest, times, muxer)
                 _furnish(result, rest, notes, times, muxer)
                 flows.append(_rest(source, carriers))
@@ -332,7 +333,7 @@ def tried(rest: Plan) -> list[str]:
         with (
             # No object of Python: an interrupt while libavformat calls one would be lost.
             av.open(url(Path(os.devnull)), "w", format=rest.muxer) as result,
-            av.open(url(rest.source)) as source,
+            reader(rest.source) as source,
         ):
             carriers = _carriers(result, source, rest, None, rest.muxer)
             result.start_encoding()

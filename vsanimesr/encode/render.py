@@ -12,7 +12,6 @@ from vsanimesr.encode.ffmpeg import Process, find_ffmpeg
 from vsanimesr.encode.frames import pixel_format
 from vsanimesr.encode.hdr import parameters
 from vsanimesr.encode.memory import give_back
-from vsanimesr.encode.muxer import video_refusal
 from vsanimesr.encode.names import shown, url
 from vsanimesr.encode.scenes import marked
 from vsanimesr.encode.verify import Made, verify
@@ -114,48 +113,6 @@ class Renderer:
         made = verify(path, len(chunk))
         give_back()
         return made
-
-    def try_encoder(self, path: Path, muxer: str) -> None:
-        """Encode a gray frame of the film's size, before anything takes its time.
-
-        Args:
-            path: A file that is written and removed.
-            muxer: ffmpeg's name of the result's format.
-
-        Raises:
-            EncodeError: The encoder refuses it, or makes something else of it; or the result's
-                container cannot hold what it makes.
-        """
-        import vapoursynth as vs
-
-        core: Any = vs.core
-        size, encoding = f"{self.clip.width}x{self.clip.height}", self.film.encoding
-        frame = core.std.BlankClip(self.clip, length=1, keep=True).get_frame(0)
-        words = command(self._ffmpeg, frame, self.video.times.rate, encoding.options())
-        process = Process([*words, url(path)])
-        try:
-            process.write(frame.readchunks())
-            process.finish()
-            made = verify(path, 1)
-            refused = video_refusal(path, muxer)
-        except EncodeError as error:
-            raise EncodeError(
-                f"upscale: frames of {size} in {encoding.format} cannot be encoded with "
-                f"{encoding.settings()}: {error}"
-            ) from error
-        finally:
-            process.kill()
-            path.unlink(missing_ok=True)
-        if refused:
-            raise EncodeError(f"upscale: {refused}")
-        wanted = pixel_format(self.clip.format.name)
-        if made.pixels.replace("yuvj", "yuv") != wanted and not any(
-            word.startswith("-pix_fmt") for word in encoding.arguments
-        ):
-            raise EncodeError(
-                f"upscale: the encoder does not take {encoding.format} and would make "
-                f"{made.pixels} of it; give another --format or --encoder"
-            )
 
     def digest(self, n: int) -> str:
         """SHA-256 of the pixels of an enlarged frame."""

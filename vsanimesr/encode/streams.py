@@ -14,8 +14,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from vsanimesr.encode.muxer import added, conversions, first_packets, lost, opened, refusal
-from vsanimesr.encode.names import shown, url
+from vsanimesr.encode.names import shown
 from vsanimesr.encode.picture import picture
+from vsanimesr.encode.reader import reader
 from vsanimesr.errors import EncodeError
 
 if TYPE_CHECKING:
@@ -111,7 +112,6 @@ def plan(path: Path, muxer: str, *, track: int | None = None, video: bool = True
         EncodeError: The file is missing, is no media file, or holds no such video.
     """
     try:
-        import av
         from av.error import FFmpegError
         from av.format import Flags
     except ImportError as error:
@@ -119,7 +119,7 @@ def plan(path: Path, muxer: str, *, track: int | None = None, video: bool = True
     if not path.is_file():
         raise EncodeError(f"upscale: {shown(path)} is not there, or is no file")
     try:
-        container = av.open(url(path))
+        container = reader(path)
     except (FFmpegError, OSError) as error:
         raise EncodeError(
             f"upscale: {shown(path)} is not a video that can be read: {error.strerror or error}"

@@ -138,11 +138,8 @@ def _output_info(api: API, core: int, info: VideoInfo, options: Options) -> Vide
                 f"format={options.format}, wanted the id of a video format, such as vs.YUV420P10"
             )
         _check_format(api, target, "format is")
-    output.width, output.height = info.width * SCALE, info.height * SCALE
-    if options.scale != SCALE:
-        step_w, step_h = max(2, 1 << target.sub_sampling_w), max(2, 1 << target.sub_sampling_h)
-        output.width = max(step_w, round(info.width * options.scale / step_w) * step_w)
-        output.height = max(step_h, round(info.height * options.scale / step_h) * step_h)
+    shared = 1 << target.sub_sampling_w, 1 << target.sub_sampling_h
+    output.width, output.height = options.size(info.width, info.height, shared)
     return output
 
 
