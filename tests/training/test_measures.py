@@ -1,6 +1,9 @@
 """Measures that agree with eyes, against their formulas in float64 and published values."""
 
+import hashlib
+import io
 import os
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -8,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from vsanimesr import wheel
 from vsanimesr.errors import WeightsError
-from vsanimesr.training.measures import lpips
+from vsanimesr.training.measures import dists, lpips
 from vsanimesr.training.networks import imagenet
 
 
@@ -85,13 +89,13 @@ def use(monkeypatch, convolutions, linear):
         return imagenet.Trained(pairs, [torch.from_numpy(x).float() for x in linear])
 
     monkeypatch.setattr(imagenet, "load", load)
-    lpips._network.cache_clear()
 
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
     yield
-    lpips._network.cache_clear()
+    for one in (lpips, dists):
+        one._network.cache_clear()
 
 
 @pytest.mark.parametrize("backbone", ["alexnet", "vgg16"])
@@ -118,6 +122,90 @@ def test_pictures_too_small_for_lpips_have_none(backbone, side, monkeypatch):
     assert torch.isfinite(lpips.lpips(x, x.flip(3), backbone)).all()
     assert torch.isnan(lpips.lpips(x[:, :, 1:], x[:, :, 1:], backbone)).all()
     assert torch.isnan(lpips.lpips(x[:, :, :, 1 - side :], x[:, :, :, 1 - side :], backbone)).all()
+
+
+def hann_pooled(x):
+    """Equation 3 of DISTS: g is Hann's window of five without its zeros, blurred and halved."""
+    line = np.hanning(5)[1:-1] / 2
+    padded = np.pad(np.square(x), ((0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))[:, ::2, ::2]
+    return np.sqrt(np.einsum("chwij,i,j->chw", windows, line, line) + 1e-12)
+
+
+def dists_in_numpy(a, b, convolutions, alpha, beta):
+    """Equations 5 to 7 for one pair (3, h, w), channel by channel."""
+
+    def features(x):
+        mean, deviation = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+        found, left = [x], iter(convolutions)
+        x = (x - np.reshape(mean, (3, 1, 1))) / np.reshape(deviation, (3, 1, 1))
+        for stage, count in enumerate((2, 2, 3, 3, 3)):
+            x = hann_pooled(x) if stage else x
+            for _ in range(count):
+                x = np.maximum(convolution(x, *next(left), 1, 1), 0)
+            found.append(x)
+        return [channel for one in found for channel in one]
+
+    similar, both = 0.0, alpha.sum() + beta.sum()
+    for x, y, texture, structure in zip(features(a), features(b), alpha, beta, strict=True):
+        l_part = (2 * x.mean() * y.mean() + 1e-6) / (x.mean() ** 2 + y.mean() ** 2 + 1e-6)
+        covariance = ((x - x.mean()) * (y - y.mean())).mean()
+        s_part = (2 * covariance + 1e-6) / (x.var() + y.var() + 1e-6)
+        similar += (texture * l_part + structure * s_part) / both
+    return 1 - similar
+
+
+def test_dists_is_that_of_the_paper(monkeypatch):
+    convolutions, linear = trained("vgg16")
+    use(monkeypatch, convolutions, linear)
+    random = np.random.default_rng(8)
+    ends = [convolutions[i][1].size for i in (1, 3, 6, 9, 12)]
+    alpha, beta = (random.random(3 + sum(ends)) for _ in range(2))
+    monkeypatch.setattr(dists, "channels", lambda: (torch.tensor(alpha), torch.tensor(beta)))
+    a = random.random((2, 3, 41, 30))
+    b = np.clip(a + random.normal(0, 0.1, a.shape), 0, 1)
+    found = dists.dists(torch.from_numpy(a), torch.from_numpy(b))
+    wanted = [dists_in_numpy(x, y, convolutions, alpha, beta) for x, y in zip(a, b, strict=True)]
+    assert min(wanted) > 0.01
+    assert found.tolist() == pytest.approx(wanted, rel=1e-4)
+    same = dists.dists(torch.from_numpy(a), torch.from_numpy(a))
+    assert same.tolist() == pytest.approx([0, 0], abs=1e-6)
+
+
+def test_the_weights_of_dists_come_out_of_the_authors_wheel(tmp_path, monkeypatch):
+    monkeypatch.setenv("VSANIMESR_CACHE", str(tmp_path / "cache"))
+    content = io.BytesIO()
+    numbers = {"alpha": torch.ones(1, 1475, 1, 1), "beta": torch.full((1, 1475, 1, 1), 3.0)}
+    torch.save(numbers, content, _use_new_zipfile_serialization=False)  # as theirs
+    asked = []
+
+    def download(requirement, member, folder):
+        asked.append((requirement, member))
+        path = Path(folder, "weights.pt")
+        path.write_bytes(content.getvalue())
+        return path
+
+    monkeypatch.setattr(wheel, "download", download)
+    with pytest.raises(WeightsError, match=r"weights\.pt: not the one of DISTS-pytorch==0\.1"):
+        dists.channels()
+    assert not (tmp_path / "cache").exists()
+    digest = hashlib.sha256(content.getvalue()).hexdigest()
+    monkeypatch.setattr(dists, "SHA256", digest)
+    for _ in range(2):  # made, then from the cache
+        alpha, beta = dists.channels()
+        assert (alpha.shape, float(alpha[0]), float(beta[-1])) == ((1475,), 1, 3)
+    assert asked == [("DISTS-pytorch==0.1", "DISTS_pytorch/weights.pt")] * 2
+    (tmp_path / "cache" / "DISTS_weights.pt").write_bytes(b"damaged")
+    monkeypatch.setattr(wheel, "download", offline)
+    with pytest.raises(WeightsError, match=f"put DISTS_weights.pt .sha256 {digest}. or the wheel"):
+        dists.channels()
+    with zipfile.ZipFile(tmp_path / "cache" / "DISTS_pytorch-0.1-py3-none-any.whl", "w") as file:
+        file.writestr(dists.MEMBER, content.getvalue())
+    assert float(dists.channels()[1][0]) == 3
+
+
+def offline(*_):
+    raise WeightsError("no network")
 
 
 def picture(path):
@@ -147,3 +235,18 @@ def test_lpips_has_the_published_values():
     except WeightsError as error:
         pytest.skip(str(error))
     assert found == pytest.approx([0.722, 0.138], abs=5e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.weights
+def test_dists_has_the_published_value():
+    """What the authors' `DISTS_pt.py` says of images/r0.png and r1.png: 0.3347.
+
+    The folder has to hold these two of their repository (dingkeyan93/DISTS).
+    """
+    wanted, made = published("r0.png", "r1.png")
+    try:
+        found = float(dists.dists(made, wanted))
+    except WeightsError as error:
+        pytest.skip(str(error))
+    assert found == pytest.approx(0.3347, abs=5e-5)
