@@ -16,7 +16,7 @@ PACKAGE = ROOT / "vsanimesr"
 # Each may import from those above it only.
 LAYERS = [
     {"errors", "interrupts", "models", "lru", "pth", "pickled", "wheel", "recurrence", "colour"}
-    | {"resample", "strips", "bench_choices"},
+    | {"resample", "strips", "still", "bench_choices"},
     {"options", "network", "weights", "calibration"},
     {"engines"},
     {"vs"},

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from vsanimesr.compare.strips import Strip, rows, still
+from vsanimesr.compare.strips import Strip, rows
+from vsanimesr.still import still
 
 H, W = 12, 16
 

@@ -13,7 +13,8 @@ import torch
 
 from vsanimesr import wheel
 from vsanimesr.errors import WeightsError
-from vsanimesr.training.measures import dists, lpips
+from vsanimesr.training.degradation import codec
+from vsanimesr.training.measures import boiling, dists, lpips
 from vsanimesr.training.networks import imagenet
 
 
@@ -206,6 +207,105 @@ def test_the_weights_of_dists_come_out_of_the_authors_wheel(tmp_path, monkeypatc
 
 def offline(*_):
     raise WeightsError("no network")
+
+
+SHAPE = (40, 56)  # of a source
+
+
+def drawing(seed=0, shape=SHAPE):
+    """A source's frame with flat areas and edges."""
+    random = np.random.default_rng(seed)
+    frame = np.full((*shape, 3), 180, np.uint8)
+    for _ in range(12):
+        centre = (int(random.integers(shape[1])), int(random.integers(shape[0])))
+        colour = tuple(int(level) for level in random.integers(0, 256, 3))
+        cv2.circle(frame, centre, int(random.integers(3, 12)), colour, -1, cv2.LINE_AA)
+    return frame
+
+
+def large(frame):
+    return cv2.resize(frame, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+
+
+def noisy(frame, sigma, seed):
+    """Luma noise of this deviation in code values of 255, the same in all channels."""
+    noise = np.random.default_rng(seed).normal(0, sigma, frame.shape[:2])
+    return np.clip(np.rint(frame + noise[..., None]), 0, 255).astype(np.uint8)
+
+
+def test_what_is_held_does_not_boil():
+    source = drawing()
+    held = boiling.held(source, source)
+    assert held.shape == SHAPE
+    assert held.all()
+    assert boiling.boiling(large(source), large(source), held) == 0
+
+
+def test_boiling_is_the_noise_between_two_frames():
+    """The difference of two normal deviates is sigma * sqrt(2), its mean size 2 / sqrt(pi) sigma"""
+    source = drawing()
+    result = np.clip(large(source), 60, 195)  # room for the noise
+    found = [
+        boiling.boiling(noisy(result, sigma, 1), noisy(result, sigma, 2), np.ones(SHAPE, bool))
+        for sigma in (0, 1, 2, 4, 8)
+    ]
+    assert found[0] == 0
+    for one, sigma in zip(found[1:], (1, 2, 4, 8), strict=True):
+        assert one == pytest.approx(2 / np.sqrt(np.pi) * sigma, rel=0.02)
+
+
+def test_what_moves_elsewhere_is_no_boiling():
+    """A disc moves over a held drawing, in source and result; the rest is still, or boils by 3."""
+    source = drawing()
+    frames = [source.copy() for _ in range(2)]
+    for n, frame in enumerate(frames):
+        cv2.circle(frame, (20 + 5 * n, 20), 7, (250, 20, 20), -1)
+    held = boiling.held(*frames)
+    moved = np.abs(frames[1].astype(int) - frames[0]).sum(2) > 0
+    assert not held[moved].any()
+    assert held.mean() > 0.7
+    before, now = (large(frame) for frame in frames)
+    assert boiling.boiling(before, now, held) == 0
+    assert np.abs(before.astype(float) - now).mean() > 1  # it would be, without the mask
+    spoilt = now.copy()
+    spoilt[::2, ::2] += np.where(spoilt[::2, ::2] > 200, 0, 3).astype(np.uint8)
+    share = (now[::2, ::2] <= 200).mean()
+    found = boiling.boiling(before, spoilt, held)
+    assert found == pytest.approx(3 / 4 * share, rel=0.15)
+
+
+def test_a_pan_has_no_held_drawing():
+    wide = drawing(shape=(40, 70))
+    sheet = noisy(wide, 30, 5)
+    before, now = sheet[:, :56].copy(), sheet[:, 3:59].copy()
+    assert np.isnan(boiling.boiling(large(before), large(now), boiling.held(before, now)))
+
+
+@pytest.mark.parametrize("crf", [18, 26, 34])
+def test_the_noise_of_a_codec_does_not_hide_what_is_held(crf):
+    """Held and moving parts of a compressed source are told apart, and the truth is steadier."""
+    crisp = np.stack([drawing() for _ in range(8)])
+    for n, frame in enumerate(crisp):
+        cv2.circle(frame, (10 + 4 * (n // 2), 12), 6, (10, 10, 10), -1)  # each drawing twice
+    sources = codec.h264(crisp, crf, "high")
+    assert np.abs(sources.astype(int) - crisp).mean() > 0.5
+    for n in range(1, 8):
+        result = [large(crisp[i]) for i in (n - 1, n)]
+        moved = np.abs(crisp[n].astype(int) - crisp[n - 1]).sum(2) > 150
+        held = boiling.held(sources[n - 1], sources[n])
+        assert not held[moved].any()
+        assert held.mean() > (0.5 if moved.any() else 0.85)
+        assert boiling.boiling(*result, held) < 0.02
+        spoilt = [noisy(one, 3, n + i) for i, one in enumerate(result)]
+        assert boiling.boiling(*spoilt, held) > 2.5
+
+
+def test_an_original_judges_by_squares_of_the_source(monkeypatch):
+    before = drawing()
+    now = before.copy()
+    cv2.circle(now, (20, 20), 5, (255, 255, 255), -1)
+    big = [np.repeat(np.repeat(frame, 4, 0), 4, 1) for frame in (before, now)]
+    assert np.array_equal(boiling.held(*big, shrink=4), boiling.held(before, now))
 
 
 def picture(path):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vsanimesr.compare.strips import Luma, luma
+from vsanimesr.still import Luma, luma
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from vsanimesr.compare.look import gray, picture, rgb
 from vsanimesr.compare.measures import Values, of_picture, psnr
-from vsanimesr.compare.strips import LENGTH, Strip, rows, still
+from vsanimesr.compare.strips import LENGTH, Strip, rows
 from vsanimesr.errors import CompareError
+from vsanimesr.still import still
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -3,9 +3,8 @@
 What stands still draws vertical lines, what moves slanted ones, and what flickers or boils a
 texture. The numbers are taken on whole pictures, luma in code values of 255 (BT.709 weights):
 
-- **Flicker**: where the source stands still, the mean absolute change of the result from one frame
-  to the next. A pixel of the source stands still if the mean absolute change of luma in the
-  5x5 square about it is at most one code value.
+- **Flicker**: where the source stands still (`vsanimesr.still`), the mean absolute change of the
+  result from one frame to the next.
 - **Boiling**: everywhere, the mean absolute distance of a result's pixel from the median of itself
   and the same pixel one frame before and after. Steps and slow changes have none, a value that
   comes and goes has. Thin lines that move have some, too, so compare columns, not clips.
@@ -20,40 +19,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vsanimesr.still import Luma, enlarged, luma
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LENGTH = 60
 """Frames of a strip."""
-STILL = 1.0
-"""Mean change of a 5x5 square, in code values of 255, up to which the source stands still."""
-_REACH = 2
-
-LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # BT.709
-
-type Luma = np.ndarray[tuple[int, int], np.dtype[np.float32]]
-"""(h, w), 0 to 255."""
-
-
-def luma(picture: np.ndarray) -> Luma:
-    """Luma of an (h, w, 3) picture of 8 bit RGB."""
-    return np.asarray(picture @ LUMA, np.float32)
-
-
-def still(before: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """(h, w) bool: where the source stands still between two frames.
-
-    Args:
-        before: (h, w) uint8, luma of the frame before.
-        now: The same of the frame.
-    """
-    change = np.abs(now.astype(np.float64) - before)
-    side = 2 * _REACH + 1
-    padded = np.pad(change, ((_REACH + 1, _REACH), (_REACH + 1, _REACH)), mode="edge")
-    padded[0], padded[:, 0] = 0, 0  # the integral image's zero row and column
-    total = padded.cumsum(0).cumsum(1)
-    square = total[side:, side:] - total[:-side, side:] - total[side:, :-side]
-    return (square + total[:-side, :-side]) / side**2 <= STILL + 1e-9
 
 
 def rows(detail: np.ndarray, count: int) -> list[int]:
@@ -95,7 +67,7 @@ class Strip:
         if stands is None:
             self._before.clear()
         if self._before and stands is not None:
-            mask = _enlarged(stands, now.shape)
+            mask = enlarged(stands, now.shape)
             change = np.abs(now - self._before[-1])
             self._flicker.append(np.where(mask, change, 0).sum(1, dtype=np.float64))
             self._still.append(mask.sum(1))
@@ -129,10 +101,3 @@ class Strip:
     def share(self) -> float:
         """How much of the source stands still, 0 to 1."""
         return float(np.mean(self._still) / self.lines[0].shape[1]) if self._still else 0.0
-
-
-def _enlarged(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Nearest neighbour."""
-    down = (np.arange(shape[0]) * mask.shape[0]) // shape[0]
-    right = (np.arange(shape[1]) * mask.shape[1]) // shape[1]
-    return mask[down[:, None], right]
