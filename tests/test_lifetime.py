@@ -236,7 +236,7 @@ def test_nodes_made_and_freed_leave_nothing(fixed_model, backend, count):
     process = psutil.Process()
     sizes = {}
     for i in range(1, count + 1):
-        clip = upscale(source(8, 64, 48, cuts=()), fixed_model, cache=64, backend=backend)
+        clip = upscale(source(8, 40, 24, cuts=()), fixed_model, cache=64, backend=backend)
         clip.get_frame(i % 3).close()
         del clip
         if i in (20, count - 10, count - 5, count):

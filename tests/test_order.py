@@ -19,6 +19,7 @@ from vsanimesr.engines.torch.transfer import HostTransfer
 from vsanimesr.network import Network, image_of
 
 LENGTH = 100
+SIZE = {"width": 16, "height": 12}  # small: nothing here depends on it
 OPTIONS = {"block": 32, "warmup": 4, "device": "cpu", "backend": "torch"}
 VARIANTS = {
     "onnx": {"backend": "onnx", "precision": "fp32"},
@@ -39,7 +40,7 @@ ORDERS = {
 
 
 def upscaled(model, precision="fp32", uneven=0.0, **options):
-    clip = source(LENGTH, uneven=uneven)
+    clip = source(LENGTH, **SIZE, uneven=uneven)
     options = OPTIONS | {"precision": precision} | options
     return clip.animesr.Upscale(model=str(model), **options)
 
@@ -109,9 +110,9 @@ def test_the_test_catches_a_closure(fixed_model, threads):
 
     def closure(uneven):
         network = Network.from_weights(tensors).eval()
-        clip = source(LENGTH, uneven=uneven)
+        clip = source(LENGTH, **SIZE, uneven=uneven)
         shifted = [clip[0] + clip[:-1], clip, clip[1:] + clip[-1]]
-        held = {"image": torch.zeros(1, 48, 24, 32), "state": torch.zeros(1, 64, 24, 32)}
+        held = {"image": torch.zeros(1, 48, 12, 16), "state": torch.zeros(1, 64, 12, 16)}
 
         def step(n, f):
             window = torch.from_numpy(np.stack([np.asarray(p) for g in f[1:] for p in g]))[None]
@@ -123,7 +124,7 @@ def test_the_test_catches_a_closure(fixed_model, threads):
                 np.copyto(np.asarray(out[plane]), image[plane])
             return out
 
-        large = clip.std.BlankClip(width=128, height=96, keep=True)
+        large = clip.std.BlankClip(width=64, height=48, keep=True)
         return large.std.ModifyFrame([large, *shifted], step)
 
     straight = digests(closure(0), ORDERS["linear"])
@@ -136,7 +137,7 @@ DRAWINGS = 34
 
 def on_threes(noise=0):
     """A clip of 8 bit, and it with each frame three times, held ones `noise` code values off."""
-    clip = source(DRAWINGS, cuts=range(13, DRAWINGS, 13), format=vs.YUV420P8)
+    clip = source(DRAWINGS, **SIZE, cuts=range(13, DRAWINGS, 13), format=vs.YUV420P8)
     slow = vs.core.std.Interleave([clip] * 3)
 
     def hold(n, f):
@@ -201,7 +202,7 @@ def test_noise_is_no_motion(fixed_model, straight):
 
 
 def test_where_no_frame_is_held_nothing_changes(fixed_model):
-    clip = source(60)
+    clip = source(60, **SIZE)
     frames = range(25, 60)
     assert digests(repeating(clip, fixed_model), frames) == digests(
         repeating(clip, fixed_model, dedup=-1), frames
@@ -213,7 +214,7 @@ import sys
 sys.path.insert(0, {tests!r})
 import vapoursynth as vs
 from clips import source
-clip = source({length}, uneven=0.01)
+clip = source({length}, **{size}, uneven=0.01)
 clip.animesr.Upscale(model={model!r}, precision={precision!r}, {options}).set_output()
 """
 
@@ -225,6 +226,7 @@ def script(tmp_path, fixed_model, precision):
         textwrap.dedent(SCRIPT).format(
             tests=str(Path(__file__).parent),
             length=LENGTH,
+            size=SIZE,
             model=str(fixed_model),
             precision=precision,
             options=", ".join(f"{k}={v!r}" for k, v in OPTIONS.items()),
@@ -262,7 +264,7 @@ def test_vspipe(script, linear, tmp_path, arguments, frames):
     assert done.returncode == 0, done.stderr
     data = out.read_bytes()
     size = len(data) // len(frames)
-    assert size == 128 * 96 * 3 * 4
+    assert size == 64 * 48 * 3 * 4
     found = [
         # vspipe writes RGB planes as G, B, R
         _digest_gbr(data[i * size : (i + 1) * size])
@@ -299,7 +301,7 @@ def test_a_second_process(script, linear):
 
 def test_a_part_of_the_clip_is_not_the_clip(fixed_model, linear, precision):
     """Cutting the source moves the blocks: honest, and the reason to cut the output instead."""
-    clip = source(LENGTH)[40:]
+    clip = source(LENGTH, **SIZE)[40:]
     out = clip.animesr.Upscale(model=str(fixed_model), precision=precision, **OPTIONS)
     with out.get_frame(20) as frame:
         assert digest(frame) != linear[60]
