@@ -11,6 +11,7 @@ import io
 import pickletools
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from vsanimesr.errors import WeightsError, brief
 
@@ -21,6 +22,12 @@ MAX_VALUES, MAX_DEPTH = 1_000_000, 32
 
 ORDERED, REBUILD = "collections.OrderedDict", "torch._utils._rebuild_tensor_v2"
 OWN = (ORDERED, REBUILD)
+OLD = (
+    "torch._utils._rebuild_tensor",
+    "torch._utils._rebuild_parameter",
+    "torch.nn.parameter.Parameter",
+)
+"""What older torch, or one that saved a parameter, calls besides."""
 PROTOCOL = 2  # of torch.save
 
 _KINDS = {
@@ -52,14 +59,16 @@ def look(
     names: Collection[str],
     keys: Collection[str] = ("text",),
     most: int = MAX_STEPS,
+    count: int = 1,
 ) -> None:
     """Check that a pickle can be loaded without harm; takes less than a second and 100 MB.
 
     Args:
-        pickled: The whole pickle, of protocol 2.
-        names: Types of storage that it may name, as `module.name`.
+        pickled: The whole pickle, of protocol 2; or as many as `count`, one after the other.
+        names: Types of storage that it may name, as `module.name`, and of `OLD`.
         keys: Kinds of key that its tables may have, of `text` and `int`.
         most: How many steps it may have; a million take two seconds.
+        count: How many pickles; what follows them is not looked at.
 
     Raises:
         WeightsError: It does what torch.save never does; says what.
@@ -69,16 +78,17 @@ def look(
         raise WeightsError(
             f"refused: a pickle of {len(pickled):,} bytes, wanted at most {MAX_BYTES:,}"
         )
-    machine = _Machine(frozenset({*OWN, *names}), frozenset(keys))
-    for steps, (name, argument) in enumerate(_steps(pickled)):
-        if steps == most:
-            raise WeightsError(f"refused: its pickle has more than {most:,} steps")
-        machine.step(name, argument)
-
-
-def _steps(pickled: bytes) -> Iterator[tuple[str, object]]:
-    """Name and argument of each opcode. An argument is read only of those that are allowed."""
     file = io.BytesIO(pickled)
+    for _ in range(count):
+        machine = _Machine(frozenset({*OWN, *names}), frozenset(keys))
+        for steps, (name, argument) in enumerate(_steps(file)):
+            if steps == most:
+                raise WeightsError(f"refused: its pickle has more than {most:,} steps")
+            machine.step(name, argument)
+
+
+def _steps(file: BinaryIO) -> Iterator[tuple[str, object]]:
+    """Name and argument of each opcode. An argument is read only of those that are allowed."""
     name = ""
     while name != "STOP":
         code = file.read(1)
@@ -223,8 +233,9 @@ class _Machine:
         self._push(_Value("name", name))
 
     def _storage(self, pid: _Value) -> None:
-        # "storage", type, key, device, length (torch/serialization.py)
-        if pid.kinds() != ["text", "name", "text", "text", "int"] or pid.parts[1].text in OWN:
+        # "storage", type, key, device, length (torch/serialization.py); once also "is part of"
+        wanted = ["text", "name", "text", "text", "int"]
+        if pid.kinds() not in (wanted, [*wanted, "none"]) or pid.parts[1].text in (*OWN, *OLD):
             raise ValueError("a storage that is not described as torch does")
         self._push(_Value("storage"))
 
@@ -233,7 +244,9 @@ class _Machine:
             raise ValueError(f"a {function.kind} is called")
         if function.text == ORDERED and not arguments.parts:
             self._push(_Value("ordered"))
-        elif function.text == REBUILD and _describes_a_tensor(arguments):
+        elif (function.text == REBUILD and _describes_a_tensor(arguments)) or (
+            function.text in OLD and _is_of_a_tensor(arguments, function.text)
+        ):
             self._push(_Value("tensor"))
         else:
             raise ValueError(f"{function.text} is called as torch never does")
@@ -252,3 +265,15 @@ def _describes_a_tensor(arguments: _Value) -> bool:
         return False
     shape, strides = arguments.parts[2].kinds(), arguments.parts[3].kinds()
     return len(shape) == len(strides) and {*shape, *strides} <= {"int"}
+
+
+def _is_of_a_tensor(arguments: _Value, function: str) -> bool:
+    """A tensor, whether it has a gradient, and hooks, of which a file has none."""
+    if function == OLD[0]:
+        return _describes_a_tensor(arguments)
+    hooks = arguments.parts[2:]
+    return (
+        arguments.kinds()[:2] == ["tensor", "bool"]
+        and len(hooks) < 2
+        and all(part.kind == "ordered" and not part.parts for part in hooks)
+    )

@@ -10,7 +10,6 @@ import logging
 import os
 import random
 import secrets
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -21,8 +20,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from vsanimesr import pickled, pth
+from vsanimesr import pth
 from vsanimesr.errors import LINE, TrainingError, WeightsError, brief
+from vsanimesr.training import foreign
 from vsanimesr.weights import header
 
 FOLDER = "checkpoints"
@@ -32,23 +32,6 @@ PARAMS, EMA = "params", "params_ema"
 type State = dict[str, Any]
 """Of tables, lists, tensors, numbers and text only: no other type can be loaded again."""
 
-NAMES = {
-    f"torch.{kind}Storage"
-    for kind in (
-        "Double",
-        "Float",
-        "Half",
-        "BFloat16",
-        "Long",
-        "Int",
-        "Short",
-        "Char",
-        "Byte",
-        "Bool",
-    )
-}
-"""Types of storage that a checkpoint may have."""
-KEYS = ("text", "int")  # Adam numbers its parameters
 MAX_STEPS = 150_000
 """Of its pickle: 15,000 with discriminators, and 650 for the generators of each process."""
 MAX_BYTES = 2**30
@@ -114,15 +97,7 @@ def load(path: Path) -> State:
     try:
         _check_size(path)
         with pth.opened(path) as (archive, _, content):
-            pickled.look(content, NAMES, KEYS, MAX_STEPS)
-            # Copied, for torch reads a zip that contradicts itself in another way than zipfile
-            # does, which checks the CRC-32 of each member here.
-            copy = io.BytesIO()
-            with zipfile.ZipFile(copy, "w") as whole:
-                for name in archive.namelist():
-                    whole.writestr(name, archive.read(name))
-            copy.seek(0)
-            return torch.load(copy, map_location="cpu", weights_only=True)
+            return cast(State, foreign.whole(archive, content, foreign.STORAGES, MAX_STEPS))
     except (WeightsError, OSError) as error:
         raise TrainingError(f"{path}: cannot be read ({brief(error, LINE)})") from error
 

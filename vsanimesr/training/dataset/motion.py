@@ -1,13 +1,14 @@
 """How much moves from one frame to the next, by optical flow."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import cv2
 import numpy as np
 import torch
 
 from vsanimesr.errors import TrainingError
+from vsanimesr.training import foreign
 from vsanimesr.training.dataset import frames
 from vsanimesr.training.pictures import Picture
 
@@ -66,7 +67,7 @@ def raft(file: Path | None) -> FlowMethod:
             "or take 'dis'"
         ) from error
     try:
-        tensors = torch.load(file, map_location="cpu", weights_only=True)
+        tensors = cast(dict[str, torch.Tensor], foreign.load(file))
         small = tensors["feature_encoder.convnormrelu.0.weight"].shape[0] == 32
         network = optical_flow.raft_small() if small else optical_flow.raft_large()
         network.load_state_dict(tensors)

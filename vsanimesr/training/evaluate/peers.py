@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import cast
 
 import msgspec
 import safetensors.torch
@@ -19,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vsanimesr import weights, wheel
 from vsanimesr.errors import TrainingError, WeightsError
 from vsanimesr.models import FEATURES, IMAGE, RELEASES, SCALE, WINDOW
-from vsanimesr.training import pictures
+from vsanimesr.training import foreign, pictures
 from vsanimesr.training.evaluate import realbasicvsr
 from vsanimesr.training.evaluate.ncnn_weights import read_compact
 from vsanimesr.training.evaluate.realbasicvsr import RealBasicVSR
@@ -176,7 +177,8 @@ def _single(name: str, path: Path, device: torch.device) -> Peer:
     import spandrel
 
     try:
-        model = spandrel.ModelLoader(device).load_from_file(path)
+        tensors = cast(dict[str, Tensor], foreign.load(path))
+        model = spandrel.ModelLoader(device).load_from_state_dict(tensors)
     except Exception as error:  # it says so in many ways
         said = str(error) or type(error).__name__
         raise TrainingError(f"{path}: not a network that spandrel knows ({said})") from error

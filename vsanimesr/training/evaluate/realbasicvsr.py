@@ -8,15 +8,12 @@ Letters as in `vsanimesr.network`. Frames are (n, 3, h, w), RGB in [0, 1], of an
 (n, 2, h, w) in pixels, to the right and down. Modules have the names of the published files.
 """
 
-import pickle
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Self, cast
 
-import safetensors
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,6 +22,7 @@ from vsanimesr import weights
 from vsanimesr.errors import WeightsError
 from vsanimesr.models import SCALE
 from vsanimesr.network import SLOPE, ResidualBlock
+from vsanimesr.training import foreign
 
 FEATURES = 64
 BLOCKS = 20
@@ -35,15 +33,6 @@ CHANNELS = (8, 32, 64, 32, 16, 2)
 """Between the convolutions of a level, from two pictures and a flow to the rest of the flow."""
 MARK = "image_cleaning.0.main.0.weight"
 """Only this network has it."""
-UNREADABLE = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    pickle.UnpicklingError,
-    safetensors.SafetensorError,
-)
-"""What torch and safetensors raise on files that they do not take."""
 
 
 class RealBasicVSR(nn.Module):
@@ -233,11 +222,8 @@ def read(path: Path) -> dict[str, Tensor]:
             code of the file is run.
     """
     try:
-        if path.suffix == ".safetensors":
-            content = safetensors.torch.load(path.read_bytes())
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE:  # whoever asked has a better message
+        content = foreign.load(path)
+    except (WeightsError, OSError):  # whoever asked has a better message
         return {}
     for name in ("state_dict", "params_ema", "params"):
         if isinstance(content, dict) and name in content:

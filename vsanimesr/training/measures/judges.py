@@ -7,7 +7,7 @@ import contextlib
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 from unittest import mock
 
 import msgspec
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vsanimesr import weights
 from vsanimesr.errors import WeightsError
+from vsanimesr.training import foreign
 from vsanimesr.training.measures import pristine
 
 type Measure = Callable[[Tensor], Tensor]
@@ -65,7 +66,7 @@ def load(brought: Brought, path: Path, device: torch.device) -> Measure:
     import timm
 
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = cast(dict[str, Any], foreign.load(path))
         tensors = content.get("params", content)
         # The constructors fetch a backbone that the file's weights would only replace.
         with (

@@ -4,17 +4,15 @@ No code of a file is run. VGG19 is the paper's; its weights are yours to bring. 
 from a source package on the index (`imagenet`).
 """
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-import torch
 from torch import Tensor
 
 from vsanimesr import weights
 from vsanimesr.errors import TrainingError, WeightsError
+from vsanimesr.training import foreign
 from vsanimesr.training.networks import imagenet
 from vsanimesr.training.networks.imagenet import Convolutions
 
@@ -53,13 +51,8 @@ def load(backbone: str, file: Path | None) -> Convolutions:
             'losses.perceptual.backbone = "vgg16", which can be fetched'
         )
     try:
-        if file.suffix == ".safetensors":
-            stored = safetensors.torch.load(file.read_bytes())
-        else:
-            with warnings.catch_warnings():  # torchvision's files have the format of older torch
-                warnings.simplefilter("ignore")
-                stored = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
+        stored = foreign.load(file)
+    except (WeightsError, OSError) as error:
         raise TrainingError(
             f"{file}: no weights of {backbone} that can be read ({error}); get {FILES[backbone]}"
         ) from error
