@@ -41,7 +41,7 @@ WITHIN = {
 
 # The same within the trainer: what its commands share, then a wing for each command.
 TRAINING = [
-    {"squares", "sdist", "foreign"},
+    {"explain", "squares", "sdist", "foreign"},
     {"config", "clips", "checkpoint", "pictures", "places", "draws"},
     {"networks", "degradation"},
     {"measures"},

@@ -83,13 +83,25 @@ def test_defaults_are_the_papers(minimal):
 @pytest.mark.parametrize(
     ("override", "path", "said"),
     [
-        ("optimizer.lr=fast", "optimizer.lr", "'fast', wanted float"),
+        ("optimizer.lr=fast", "optimizer.lr", "'fast', wanted a number above 0 to 1"),
         ("optimizer.lrr=1e-4", "optimizer.lrr", "unknown key, wanted one of betas, gamma, lr, "),
-        ("optimizer.lr=0", "optimizer.lr", "0, wanted float > 0.0"),
-        ("optimizer.betas=[0.9]", "optimizer.betas", r"\[0.9\], wanted array of length 2"),
-        ("train.iterations=2.5", "train.iterations", "2.5, wanted int"),
+        ("optimizer.lr=0", "optimizer.lr", "0, wanted a number above 0 to 1"),
+        (
+            "optimizer.betas=[0.9]",
+            "optimizer.betas",
+            r"\[0.9\], wanted a list of 2, each a number from 0 below 1",
+        ),
+        (
+            "train.iterations=2.5",
+            "train.iterations",
+            "2.5, wanted a whole number from 1 to 99,999,999",
+        ),
         ("train.precision=fp8", "train.precision", "'fp8', wanted one of bf16, fp16, fp32"),
-        ("data.intervals=[1,0]", r"data.intervals\[1\]", "0, wanted int >= 1"),
+        (
+            "data.intervals=[1,0]",
+            r"data.intervals\[1\]",
+            "0, wanted a whole number from 1 to 1,000",
+        ),
         ("data.root=3", "data.root", "3, wanted the path of a file or folder"),
         ("data.patch=100", "data", "patch = 100, wanted a multiple of 16"),
         ("losses.gan.wieght=1", "losses.gan.wieght", "unknown key, wanted one of lr, scales, "),

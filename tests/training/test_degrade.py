@@ -410,7 +410,7 @@ def test_a_recipe_is_read_from_toml():
         ({"ops": [{"op": "h264", "crf": [float("nan"), 20]}]}, r"crf = \[nan, 20.0\], wanted"),
         (
             {"ops": [{"op": "h264", "profiles": {"baseline": 0, "main": 0, "high": 0}}]},
-            r"wanted weights of 0 or more, not all 0",
+            r"wanted weights from 0 to 1,000,000, not all 0",
         ),
     ],
 )

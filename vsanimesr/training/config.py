@@ -1,24 +1,31 @@
 """Typed TOML recipes: what a file says, checked to the last key, as a frozen struct."""
 
-import re
+import stat
 import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
-from msgspec import inspect
-from msgspec.inspect import Type
 
 from vsanimesr.errors import LINE, TrainingError, brief
+from vsanimesr.training.explain import explain, find, shown
 
 EXTENDS = "extends"
 """Key at the top of a recipe: another recipe, relative to this one, whose keys it takes over."""
 
-MAX_BYTES = 2**20
+MAX_BYTES = 2**17
 """Of a recipe's file; the longest here has 3 kB."""
+MAX_DEPTH = 16
+"""Tables and lists within each other, and recipes that extend each other; here 4 and 3."""
+MAX_DOTS = 200
+"""Of a line: the time that a dotted key takes goes with the square of its length."""
+MAX_PATH = 4096
+"""Characters of a path, as Linux has it."""
 
 type Table = dict[str, Any]
+type Layer = tuple[str, Table]
+"""A file, or an option of the command line, and what it says."""
 
 
 class ConfigError(TrainingError):
@@ -32,7 +39,8 @@ class ConfigError(TrainingError):
             path: Of the key, such as `train.optimizer.lr`; empty for the file as a whole.
             problem: What was given and what is wanted.
         """
-        said = f"{source}: {path}: {problem}" if path else f"{source}: {problem}"
+        place = f"{brief(source, 300)}: {brief(path, 200)}" if path else brief(source, 300)
+        said = f"{place}: {problem}"
         super().__init__(brief(said, LINE))
         self.source, self.path, self.problem = source, path, problem
 
@@ -60,8 +68,8 @@ def load[T](path: Path, wanted: type[T], overrides: Sequence[str] = ()) -> T:
     try:
         return msgspec.convert(merged, wanted, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        keys, problem = _explain(str(error), merged, wanted)
-        holders = (source for source, table in reversed(layers) if _find(table, keys) is not None)
+        keys, problem = explain(str(error), merged, wanted)
+        holders = (source for source, table in reversed(layers) if find(table, keys) is not None)
         raise ConfigError(next(holders, str(path)), _dotted(keys), problem) from error
 
 
@@ -97,32 +105,63 @@ def differences(old: Table, new: Table) -> Iterable[tuple[str, object, object]]:
             yield key, before, after
 
 
-def _files(path: Path, children: tuple[Path, ...]) -> list[tuple[str, Table]]:
-    """Name and content of a recipe and of those it extends, the first extended first."""
-    if path in children:
-        raise ConfigError(str(children[-1]), EXTENDS, f"{path} extends itself in the end")
+def _files(path: Path, children: tuple[tuple[Path, tuple[int, int]], ...]) -> list[Layer]:
+    """Name and content of a recipe and of those it extends, the first extended first.
+
+    Args:
+        path: Of the recipe.
+        children: Those that extend it, with device and number of each file: one file can have many
+            names.
+    """
+    source = str(path)
     try:
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise ConfigError(str(path), "", f"{size:,} bytes, wanted at most {MAX_BYTES:,}")
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        by = f", which {children[-1]} extends" if children else ""
-        raise ConfigError(str(path), "", f"cannot be read{by} ({error.strerror})") from error
+        found = path.stat()
+        which = found.st_dev, found.st_ino
+        if which in [one for _, one in children]:
+            raise ConfigError(str(children[-1][0]), EXTENDS, f"{path} extends itself in the end")
+        if not stat.S_ISREG(found.st_mode):  # a device may never end, a pipe never begin
+            raise ConfigError(source, "", "a folder, a pipe or a device, wanted a file")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+        by = f", which {children[-1][0]} extends" if children else ""
+        said = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(source, "", f"cannot be read{by} ({said})") from error
+    if len(content) > MAX_BYTES:
+        size = max(found.st_size, len(content))
+        raise ConfigError(source, "", f"{size:,} bytes, wanted at most {MAX_BYTES:,}")
+    if max(line.count(b".") for line in content.split(b"\n")) > MAX_DOTS:
+        raise ConfigError(source, "", f"a line with more than {MAX_DOTS} dots, wanted fewer")
+    try:
+        table = tomllib.loads(content.decode())
     except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, too deep, a number too long
-        raise ConfigError(str(path), "", f"no TOML: {error}") from error
+        raise ConfigError(source, "", f"no TOML: {error}") from error
+    _check_depth(source, table)
     parent = table.pop(EXTENDS, None)
     if parent is None:
-        return [(str(path), table)]
+        return [(source, table)]
     if not isinstance(parent, str):
-        raise ConfigError(str(path), EXTENDS, f"{parent!r}, wanted the name of a file")
-    return [*_files(path.parent / parent, (*children, path)), (str(path), table)]
+        raise ConfigError(source, EXTENDS, f"{shown(parent)}, wanted the name of a file")
+    if len(children) >= MAX_DEPTH:
+        raise ConfigError(source, EXTENDS, f"{MAX_DEPTH} recipes extend each other, wanted fewer")
+    return [*_files(path.parent / parent, (*children, (path, which))), (source, table)]
 
 
-def _override(text: str) -> tuple[str, Table]:
+def _check_depth(source: str, table: Table) -> None:
+    """Refuse what would exhaust the stack of whatever follows it down."""
+    level: list[object] = [table]
+    for _ in range(MAX_DEPTH):
+        inner = (list[object](one.values()) if isinstance(one, dict) else one for one in level)
+        level = [value for held in inner if isinstance(held, list) for value in held]
+    if any(isinstance(one, dict | list) for one in level):
+        raise ConfigError(source, "", f"tables or lists within {MAX_DEPTH} others, wanted fewer")
+
+
+def _override(text: str) -> Layer:
     source = f"--set {text}"
     name, equals, value = text.partition("=")
     keys = name.strip().split(".")
-    if not equals or not all(keys):
+    if not equals or not all(keys) or text.count(".") > MAX_DOTS:
         raise ConfigError(source, "", "wanted key=value, such as train.iterations=20")
     try:
         table: Any = tomllib.loads(f"value = {value}")["value"]
@@ -130,6 +169,7 @@ def _override(text: str) -> tuple[str, Table]:
         table = value.strip()
     for key in reversed(keys):
         table = {key: table}
+    _check_depth(source, table)
     return source, table
 
 
@@ -144,71 +184,13 @@ def _merge(below: Table, above: Table) -> Table:
 
 def _decode(wanted: type, value: object) -> object:
     if wanted is Path and isinstance(value, str):
+        if "\0" in value or not 0 < len(value) <= MAX_PATH:
+            raise ValueError(
+                f"{shown(value)}, wanted the path of a file or folder: 1 to {MAX_PATH:,} "
+                "characters, no NUL"
+            )
         return Path(value)
     raise TypeError(f"Expected the path of a file or folder, got `{type(value).__name__}`")
-
-
-def _explain(message: str, table: Table, root: object) -> tuple[list[str | int], str]:
-    """Keys and plain words from an error of msgspec: `Expected `int`, got `str` - at `$.a.b``."""
-    said = re.fullmatch(r"(?P<problem>.*?)(?: - at `\$(?P<path>.*)`)?", message, re.DOTALL)
-    assert said
-    parts = re.findall(r"\.([^.\[\]]+)|\[(\d+)\]", said["path"] or "")
-    keys: list[str | int] = [name or int(index) for name, index in parts]
-    problem = said["problem"]
-    info = inspect.type_info(root)
-    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", problem):
-        held = _find(table, keys)
-        structs = _structs(_types(info, table, keys))
-        fitting = [
-            one for one in structs if one.tag_field and _find(held, [one.tag_field]) == one.tag
-        ]
-        known = sorted({field.encode_name for one in fitting or structs for field in one.fields})
-        return [*keys, unknown[1]], f"unknown key, wanted one of {', '.join(known)}"
-    if missing := re.fullmatch(r"Object missing required field `(.*)`", problem):
-        return [*keys, missing[1]], "missing"
-    if problem.startswith("Invalid"):
-        *above, last = keys
-        tags = [one.tag for one in _structs(_types(info, table, above)) if one.tag_field == last]
-        words = [one for found in _types(info, table, keys) for one in _words(found)]
-        known = sorted(map(str, words or tags))
-        return keys, f"{_find(table, keys)!r}, wanted one of {', '.join(known)}"
-    if wanted := re.fullmatch(r"Expected (.*?)(?:, got .*)?", problem, re.DOTALL):
-        return keys, f"{_find(table, keys)!r}, wanted {wanted[1].replace('`', '')}"
-    return keys, problem  # of a check of our own, which says it all
-
-
-def _types(info: Type, table: object, keys: Sequence[str | int]) -> list[Type]:
-    """What the value at this place may be."""
-    if isinstance(info, inspect.UnionType):
-        return [found for one in info.types for found in _types(one, table, keys)]
-    if not keys:
-        return [info]
-    key, *rest = keys
-    if isinstance(info, inspect.VarTupleType):
-        return _types(info.item_type, _find(table, [key]), rest)
-    if isinstance(info, inspect.StructType):
-        if info.tag_field and _find(table, [info.tag_field]) != info.tag:
-            return [info] if key == info.tag_field else []
-        fields = [field for field in info.fields if field.encode_name == key]
-        return [found for one in fields for found in _types(one.type, _find(table, [key]), rest)]
-    return []
-
-
-def _structs(types: Iterable[Type]) -> list[inspect.StructType]:
-    return [one for one in types if isinstance(one, inspect.StructType)]
-
-
-def _words(info: Type) -> Iterable[object]:
-    return info.values if isinstance(info, inspect.LiteralType) else ()
-
-
-def _find(table: object, keys: Iterable[str | int]) -> object:
-    for key in keys:
-        try:
-            table = cast(Any, table)[key]
-        except (LookupError, TypeError):
-            return None
-    return table
 
 
 def _dotted(keys: Iterable[str | int]) -> str:

@@ -11,6 +11,9 @@ import numpy as np
 
 from vsanimesr.errors import OptionError
 
+MOST = 10**6
+"""Of a weight: beyond it lies nothing that anybody means."""
+
 type Range = tuple[float, float]
 """Least and greatest value, drawn from uniformly."""
 
@@ -71,5 +74,5 @@ def check_weights(name: str, weights: msgspec.Struct) -> None:
     """Raise OptionError, naming the field, unless one of them can be chosen."""
     table = msgspec.structs.asdict(weights)
     values = np.array(list(table.values()), float)
-    if not (np.isfinite(values).all() and (values >= 0).all() and values.sum() > 0):
-        raise OptionError(f"{name} = {table}, wanted weights of 0 or more, not all 0")
+    if not ((values >= 0) & (values <= MOST)).all() or not values.any():  # NaN fails too
+        raise OptionError(f"{name} = {table}, wanted weights from 0 to {MOST:,}, not all 0")

@@ -12,9 +12,10 @@ from msgspec import Meta
 
 from vsanimesr.errors import OptionError
 
-type Positive = Annotated[int, Meta(ge=1)]
-type Natural = Annotated[int, Meta(ge=0)]
-type Amount = Annotated[float, Meta(ge=0)]
+# Bounds are far from what anybody wants: what lies beyond them is a slip.
+type Positive = Annotated[int, Meta(ge=1, le=10**6)]
+type Natural = Annotated[int, Meta(ge=0, le=10**6)]
+type Amount = Annotated[float, Meta(ge=0, le=1e6)]
 type Share = Annotated[float, Meta(ge=0, le=1)]
 type Form = Literal["direct", "jpeg"]
 """Frames as decoded; or each through a JPEG of `-qscale:v 1`, as the paper extracts them."""
@@ -45,7 +46,7 @@ class Motion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     method: Literal["dis", "raft"] = "dis"
     file: Path | None = None
     """Torchvision's weights of raft_small or raft_large."""
-    width: Annotated[int, Meta(ge=64)] = 640
+    width: Annotated[int, Meta(ge=64, le=16_384)] = 640
     """Frames are shrunk to this many columns to be measured; results are in pixels of the video."""
     static: Amount = 0.2
     """Mean length of the flow, in pixels a frame, below which a shot is dropped. Ours: the released
@@ -62,7 +63,7 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Score one frame of so many."""
     discard: Share = 0.1
     """Share of a video's moving shots, those of the least mean score, that is dropped. Ours."""
-    least: float | None = None
+    least: Annotated[float, Meta(ge=-1e6, le=1e6)] | None = None
     """Mean score below which a shot is dropped too."""
 
 

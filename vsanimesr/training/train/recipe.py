@@ -18,10 +18,23 @@ from vsanimesr.training.degradation.lbo import FACTOR
 CRITIC_SIDE = 24
 """Rows and columns that a discriminator needs at least (`networks.discriminator`)."""
 
-type Positive = Annotated[int, Meta(ge=1)]
-type Natural = Annotated[int, Meta(ge=0)]
-type Weight = Annotated[float, Meta(ge=0)]
+MOST_VALUES = 2**32
+"""Of the crisp patches of an iteration, in each process: 360 times as many as the paper's."""
+
+# Bounds are far from what anybody trains with: what lies beyond them is a slip, and would be found
+# out only when memory is full or a loss is no number.
+type Iterations = Annotated[int, Meta(ge=1, le=99_999_999)]
+"""A checkpoint's name has eight digits."""
+type Weight = Annotated[float, Meta(ge=0, le=1e6)]
+type Rate = Annotated[float, Meta(gt=0, le=1)]
 type Probability = Annotated[float, Meta(ge=0, le=1)]
+type Share = Annotated[float, Meta(ge=0, lt=1)]
+"""How much of a running average stays."""
+type Frames = Annotated[int, Meta(ge=1, le=1000)]
+type Side = Annotated[int, Meta(ge=1, le=16_384)]
+"""Rows and columns."""
+type Batch = Annotated[int, Meta(ge=1, le=4096)]
+type Workers = Annotated[int, Meta(ge=0, le=256)]
 type Which = Literal["params", "ema"]
 """The trained weights, or their running average."""
 
@@ -30,10 +43,10 @@ class Clips(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """`[data]` of the network: what a sample of a store of crisp clips is (`clips.ClipStore`)."""
 
     root: Path
-    frames: Positive = 15
-    patch: Positive = 256
+    frames: Frames = 15
+    patch: Side = 256
     """Rows and columns of a crisp patch."""
-    intervals: Annotated[tuple[Positive, ...], Meta(min_length=1)] = (1, 2, 3)
+    intervals: Annotated[tuple[Frames, ...], Meta(min_length=1)] = (1, 2, 3)
     """Steps from frame to frame, one drawn for each sample."""
     reverse: Probability = 0.5
     """Of the reverse order in time."""
@@ -42,7 +55,7 @@ class Clips(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     lbos: tuple[Path, ...] = ()
     """The pool of learnable basic operators: weights, checkpoints, runs, or folders of weights."""
     lbo_weights: Which = "params"
-    workers: Natural = 4
+    workers: Workers = 4
     """Processes that read and degrade; 0: the training process itself does."""
     degrade_on: Literal["workers", "device"] = "workers"
     """`device`: workers only read, the training process degrades whole batches where it trains,
@@ -56,11 +69,11 @@ class Pairs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """`[data]` of an operator: folders of pairs, as `rescale` writes them (`pairs`)."""
 
     roots: Annotated[tuple[Path, ...], Meta(min_length=1)]
-    patch: Positive = 256
+    patch: Side = 256
     """Rows and columns of the pseudo-HR patch."""
     flips: bool = True
     transpose: bool = True
-    workers: Natural = 4
+    workers: Workers = 4
 
     def __post_init__(self) -> None:
         _multiple("patch", self.patch, FACTOR)
@@ -85,11 +98,11 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Optimizer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[optimizer]`: Adam."""
 
-    lr: Annotated[float, Meta(gt=0)]
-    betas: tuple[Probability, Probability] = (0.9, 0.99)
-    milestones: tuple[Natural, ...] = ()
+    lr: Rate
+    betas: tuple[Share, Share] = (0.9, 0.99)
+    milestones: tuple[Annotated[int, Meta(ge=0, le=99_999_999)], ...] = ()
     """Iterations from which on the rate is that of before times `gamma`."""
-    gamma: Annotated[float, Meta(gt=0)] = 0.5
+    gamma: Rate = 0.5
 
 
 class Perceptual(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -106,8 +119,8 @@ class Gan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """`[losses.gan]`: the least-squares loss, and the discriminators that are trained for it."""
 
     weight: Weight = 1.0
-    scales: Positive = 3
-    lr: Annotated[float, Meta(gt=0)] = 1e-4
+    scales: Annotated[int, Meta(ge=1, le=8)] = 3
+    lr: Rate = 1e-4
     """Of the discriminators' Adam, whose other options are the generator's."""
 
 
@@ -121,26 +134,34 @@ class Losses(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     perceptual: Perceptual | None = None
     gan: Gan | None = None
 
+    def __post_init__(self) -> None:
+        others = [one.weight for one in (self.perceptual, self.gan) if one]
+        if not any((self.l1, self.mse, *others)):
+            raise OptionError(
+                "every weight is 0, wanted one above it: there would be nothing to learn from"
+            )
+
 
 class Train(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[train]`."""
 
-    iterations: Positive
-    batch: Positive
+    iterations: Iterations
+    batch: Batch
     """Samples of an iteration in each process."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Of convolutions; weights, images and losses stay fp32."""
     checkpointing: bool = False
     """Keep the input of each frame's step only, and compute the step again on the way back."""
     compile: bool = False
-    ema: Annotated[float, Meta(ge=0, lt=1)] = 0.999
+    ema: Share = 0.999
     """How much of the running average stays in an iteration; 0: it is the weights themselves."""
-    seed: Natural = 0
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+    """Numpy's generators take no greater one."""
     deterministic: bool = False
     """Ask the device for deterministic kernels, where it has them. A CPU's are."""
-    log_every: Positive = 100
-    save_every: Positive = 5000
-    keep: Positive = 3
+    log_every: Iterations = 100
+    save_every: Iterations = 5000
+    keep: Iterations = 3
     """Checkpoints kept, the newest ones."""
     tensorboard: bool = True
 
@@ -179,6 +200,7 @@ class NetworkStage(
                 'their files or runs, or set degrade.ops = "basic"'
             )
         _room(self.data.patch, self.losses.gan)
+        _memory(self.train.batch, self.data.frames, self.data.patch)
 
 
 class LboStage(
@@ -199,6 +221,7 @@ class LboStage(
 
     def __post_init__(self) -> None:
         _room(self.data.patch // FACTOR, self.losses.gan)
+        _memory(self.train.batch, 1, self.data.patch)
 
 
 type Stage = NetworkStage | LboStage
@@ -221,4 +244,13 @@ def _room(side: int, gan: Gan | None) -> None:
         raise OptionError(
             f"data.patch makes results of {side}x{side}, wanted {least} or more for the "
             "discriminators; take larger patches, or fewer losses.gan.scales"
+        )
+
+
+def _memory(batch: int, frames: int, side: int) -> None:
+    values = batch * frames * 3 * side**2
+    if values > MOST_VALUES:
+        raise OptionError(
+            f"train.batch = {batch} of {frames} frames of {side}x{side}: {values:,} values in an "
+            f"iteration, wanted at most {MOST_VALUES:,}; take a smaller data.patch or train.batch"
         )
