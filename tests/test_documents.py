@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import vapoursynth as vs
+from links import broken_in_site
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
@@ -112,3 +113,6 @@ def test_the_site_is_built_and_its_links_lead_somewhere(tmp_path):
     links = [str(BIN / "linkchecker"), "--no-status", "--no-warnings", str(site / "index.html")]
     done = subprocess.run(links, capture_output=True, text=True, timeout=120, check=False)
     assert re.search(r"That's it. \d{2,} links in .* 0 errors found", done.stdout), done.stdout
+    wrong, named = broken_in_site(site)
+    assert wrong == []
+    assert named > 100

@@ -5,8 +5,6 @@ import re
 import sys
 from pathlib import Path
 
-import pytest
-
 from vsanimesr import options
 from vsanimesr.training import cli
 
@@ -126,16 +124,6 @@ def test_the_readme_has_two_commands():
 
 def test_the_readme_has_the_table_of_arguments():
     assert options.table() in (ROOT / "README.md").read_text()
-
-
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
-def test_links_lead_somewhere(name):
-    path = ROOT / name
-    links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text())
-    local = [link for link in links if "://" not in link]
-    assert local
-    for link in local:
-        assert (path.parent / link).exists(), f"{name} links to {link}"
 
 
 def test_the_slow_tests_are_named():

@@ -36,6 +36,7 @@ FORMATS = [
     Format(Family.RGB, 16, floating=True),
     Format(Family.YUV, 32, floating=True, sub_w=1, sub_h=1),
 ]
+AT_LENGTH = [pytest.param(of, marks=pytest.mark.slow) for of in FORMATS[1:5]]
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +108,11 @@ def test_the_device_is_named_and_tensors_stay_there(make):
 
 @pytest.mark.parametrize(
     ("height", "width", "count"),
-    [(16, 16, 2), (24, 32, 1), pytest.param(22, 30, 3, marks=pytest.mark.slow)],
+    [
+        (16, 16, 2),
+        pytest.param(24, 32, 1, marks=pytest.mark.slow),
+        pytest.param(22, 30, 3, marks=pytest.mark.slow),
+    ],
 )
 def test_the_network(make, fixed_weights, height, width, count):
     """Against the network in torch, in float64."""
@@ -125,7 +130,7 @@ def test_the_network(make, fixed_weights, height, width, count):
         np.testing.assert_allclose(np.stack(made), wanted.numpy(), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("of", FORMATS, ids=str)
+@pytest.mark.parametrize("of", [*FORMATS[:1], *AT_LENGTH, *FORMATS[5:]], ids=str)
 def test_colours_are_those_of_the_cpu(make, of):
     """To one code, or to what is left of a half; integers are dithered."""
     same_colours(make, of, 6, 10, dither=True)  # no whole words of samples, and no multiple of 4
@@ -234,6 +239,7 @@ def test_what_is_kept_outlives_its_engine(make):
     del image, state  # which would end the process if they did not keep the device's memory
 
 
+@pytest.mark.slow
 def test_engines_made_and_freed_leave_nothing(make):
     of = Format(Family.RGB, 32, floating=True)
     frames = list(frames_of(1, of, 8, 8))
