@@ -214,6 +214,8 @@ def test_nothing_is_left_to_do(fabric, tmp_path, caplog):
     caplog.set_level("INFO")
     train(fabric, tmp_path, 2)
     assert "all 2 iterations are done" in caplog.text
+    train(fabric, tmp_path, 1)
+    assert "2 iterations are done and train.iterations is 1: nothing is left to" in caplog.text
     assert len(steps(tmp_path)) == 2
 
 

@@ -9,7 +9,7 @@ from torch.optim import Adam
 
 from vsanimesr.training import checkpoint
 from vsanimesr.training.networks.discriminator import MultiScaleDiscriminator
-from vsanimesr.training.train import recipe
+from vsanimesr.training.train import parts, recipe
 
 
 class Critics:
@@ -74,8 +74,15 @@ class Learners:
             state["adam_of_discriminator"] = self.critics.adam.state_dict()
         return state
 
+    def pattern(self) -> checkpoint.State:
+        """What `state` looks like after an iteration or more; its numbers mean nothing."""
+        pattern = self.state() | {"adam": parts.of_adam(self.adam)}
+        if self.critics:
+            pattern["adam_of_discriminator"] = parts.of_adam(self.critics.adam)
+        return pattern
+
     def restore(self, state: checkpoint.State) -> None:
-        """Go back to what `state` gave, out of a checkpoint."""
+        """Go back to what `state` gave, out of a checkpoint that has all of `pattern`."""
         self.generator.load_state_dict(state[checkpoint.PARAMS])
         self.average.load_state_dict(state[checkpoint.EMA])
         self.adam.load_state_dict(state["adam"])

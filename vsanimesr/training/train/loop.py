@@ -85,7 +85,14 @@ def train[T](
         perceptual.to(device)
     standing = Standing(fabric, run, record, settings.batch)
     standing.restore(learners)
-    if standing.done >= settings.iterations:
+    if standing.done > settings.iterations:
+        log.info(
+            "%s: %d iterations are done and train.iterations is %d: nothing is left to train, and "
+            "nothing is undone; to go on set it higher, to have fewer begin in a new folder",
+            *(run, standing.done, settings.iterations),
+        )
+        return
+    if standing.done == settings.iterations:
         log.info("%s: all %d iterations are done", run, standing.done)
         return
 

@@ -1,15 +1,15 @@
 """Where a run stands: found in its newest checkpoint, and written into the next one."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, cast
 
 import msgspec
 import torch
 from lightning_fabric import Fabric
 
-from vsanimesr.errors import TrainingError
+from vsanimesr.errors import TrainingError, brief
 from vsanimesr.training import checkpoint, config
-from vsanimesr.training.train import recipe
+from vsanimesr.training.train import parts, recipe
 from vsanimesr.training.train.learners import Learners
 
 FREE = (
@@ -44,17 +44,26 @@ class Standing:
             batch: Samples of an iteration in each process.
 
         Raises:
-            TrainingError: The run began with another recipe, its checkpoints are damaged, or the
-                processes do not find the same one.
+            TrainingError: The run began with another recipe, its checkpoints are damaged or no
+                run's, or the processes do not find the same one.
         """
         self._fabric, self._run = fabric, run
         self._record, self._samples = record, batch * fabric.world_size
         self._state = checkpoint.latest(run)
         self.done = 0
         """Iterations."""
-        if self._state:
+        if self._state is not None:
+            self._check({"iteration": 0, "samples": 0, "recipe": ""})
             self.done = self._state["iteration"]
-            _same_run(run, self._state, record, self._samples)
+            if self.done < 0:
+                self._refuse(f"iteration {self.done}")
+            if not isinstance(self._state.get("random"), list) or not self._state["random"]:
+                self._refuse("no list of states as random")
+            try:
+                before = msgspec.json.decode(self._state["recipe"], type=config.Table)
+            except msgspec.DecodeError as error:
+                self._refuse(f"recipe: {brief(error)}", error)
+            _same_run(run, self._state, before, record, self._samples)
         if fabric.broadcast(self.done) != self.done:
             raise TrainingError(
                 f"{run}: process {fabric.global_rank} finds {self.done} iterations done, the first "
@@ -62,16 +71,52 @@ class Standing:
             )
 
     def restore(self, learners: Learners) -> None:
-        """Give the learners what the checkpoint has of them, if there is one."""
-        if self._state:
+        """Give the learners what the checkpoint has of them, if there is one.
+
+        Raises:
+            TrainingError: It lacks a part, or has another in its place.
+        """
+        if self._state is not None:
+            self._check(learners.pattern())
             learners.restore(self._state)
 
     def restore_random(self) -> None:
-        """Set the generators of random numbers as the checkpoint has them, if there is one."""
-        if self._state:
+        """Set the generators of random numbers as the checkpoint has them, if there is one.
+
+        Raises:
+            TrainingError: It has no state of them.
+        """
+        if self._state is not None:
             states = self._state["random"]
+            now = checkpoint.random_state(self._fabric.device)
+            for number, one in enumerate(states):
+                # of python's the last is a number or none; of CUDA there is none after a CPU's run
+                cuda = cast(Any, one).get("cuda") if isinstance(one, dict) else None
+                pattern = now | {"python": (*now["python"][:2], None), "cuda": cuda}
+                self._compare(one, pattern, f"random[{number}]")
             state = states[self._fabric.global_rank % len(states)]
-            checkpoint.restore_random(state, self._fabric.device)
+            try:
+                checkpoint.restore_random(state, self._fabric.device)
+            except (ValueError, TypeError, RuntimeError) as error:  # numbers out of range
+                self._refuse(f"random: {brief(error)}", error)
+
+    def _check(self, wanted: checkpoint.State) -> None:
+        """Raise TrainingError unless the checkpoint has these parts."""
+        assert self._state
+        for name, part in wanted.items():
+            if name not in self._state:
+                self._refuse(f"no {name}")
+            self._compare(self._state[name], part, name)
+
+    def _compare(self, found: object, wanted: object, name: str) -> None:
+        for difference in parts.differences(found, wanted, name):
+            self._refuse(difference)
+
+    def _refuse(self, problem: str, cause: Exception | None = None) -> NoReturn:
+        raise TrainingError(
+            f"{self._run}: its newest checkpoint is not one to go on from: {problem}; move it away "
+            "to go on from the one before, or name a new folder, with its weights as [start]"
+        ) from cause
 
     def save(self, done: int, learners: Learners, *, keep: int) -> Path | None:
         """Write a checkpoint. All processes call it; the first writes, and gives its path.
@@ -108,13 +153,15 @@ class Standing:
         return states
 
 
-def _same_run(run: Path, state: checkpoint.State, record: config.Table, samples: int) -> None:
+def _same_run(
+    run: Path, state: checkpoint.State, before: config.Table, record: config.Table, samples: int
+) -> None:
     """Check that a run goes on as it began.
 
     Raises:
         TrainingError: Another recipe, or another number of samples in an iteration.
     """
-    before = config.completed(msgspec.json.decode(state["recipe"]), recipe.Stage)
+    before = config.completed(before, recipe.Stage)
     now = msgspec.json.decode(msgspec.json.encode(record))
     changed = [
         f"{path} = {new!r}, not {old!r}"
