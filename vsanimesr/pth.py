@@ -10,6 +10,7 @@ import errno
 import io
 import math
 import pickle
+import stat
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Mapping
@@ -84,6 +85,7 @@ def opened(path: Path) -> Generator[tuple[zipfile.ZipFile, str, bytes]]:
         WeightsError: It is no such file, or damaged; also for what else is raised while it is open.
         OSError: It cannot be read.
     """
+    check_file(path)
     with _File(path) as file:
         try:
             if not zipfile.is_zipfile(file):
@@ -109,6 +111,17 @@ def opened(path: Path) -> Generator[tuple[zipfile.ZipFile, str, bytes]]:
             if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a place before byte 0
                 raise
             raise WeightsError(f"damaged ({brief(error)}); get it again") from error
+
+
+def check_file(path: Path) -> None:
+    """Refuse what reading might never come to an end of: a pipe, a device.
+
+    Raises:
+        WeightsError: It is one, or a folder.
+        OSError: There is nothing.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise WeightsError("a folder, a pipe or a device, wanted a file")
 
 
 class _File(io.FileIO):

@@ -192,6 +192,7 @@ def header(path: Path) -> dict[str, tuple[int, ...]]:
         WeightsError: It is damaged, or none.
         OSError: It cannot be read.
     """
+    pth.check_file(path)
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
     if length > MAX_HEADER:

@@ -92,12 +92,15 @@ def load(path: Path) -> State:
     """Read a checkpoint. No code from it is run.
 
     Raises:
-        TrainingError: Missing or damaged.
+        TrainingError: Missing or damaged, or no checkpoint.
     """
     try:
         _check_size(path)
         with pth.opened(path) as (archive, _, content):
-            return cast(State, foreign.whole(archive, content, foreign.STORAGES, MAX_STEPS))
+            state = foreign.whole(archive, content, foreign.STORAGES, MAX_STEPS)
+        if not isinstance(state, dict):
+            raise WeightsError(f"a {type(state).__name__}, wanted a table of weights or of states")
+        return cast(State, state)
     except (WeightsError, OSError) as error:
         raise TrainingError(f"{path}: cannot be read ({brief(error, LINE)})") from error
 
@@ -136,7 +139,7 @@ def weights(
             `.safetensors` file no more than those is read before.
 
     Raises:
-        TrainingError: Missing, damaged, or holding something else.
+        TrainingError: Missing, damaged, not finite, or holding something else.
     """
     if path.is_dir():
         state = latest(path)
@@ -146,7 +149,7 @@ def weights(
         try:
             check(header(path))
             _check_size(path)
-            return safetensors.torch.load(path.read_bytes())
+            return _checked(safetensors.torch.load(path.read_bytes()))
         except WeightsError as error:
             raise TrainingError(f"{path}: {error}") from error
         except (OSError, safetensors.SafetensorError) as error:
@@ -160,8 +163,17 @@ def weights(
     tensors = dict(cast(Mapping[str, Tensor], found))
     try:
         check({name: tuple(value.shape) for name, value in tensors.items()})
+        return _checked(tensors)
     except WeightsError as error:
         raise TrainingError(f"{path}: {error}") from error
+
+
+def _checked(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    for name, value in tensors.items():
+        if not value.is_floating_point():
+            raise WeightsError(f"{brief(name)} is of {value.dtype}, wanted floats")
+        if not value.isfinite().all():
+            raise WeightsError(f"{brief(name)} holds NaN or infinite values; get the file again")
     return tensors
 
 

@@ -42,6 +42,7 @@ def load(path: Path) -> object:
         WeightsError: Damaged, too large, or holding what weights do not need.
         OSError: It cannot be read.
     """
+    pth.check_file(path)
     if (size := path.stat().st_size) > MAX_BYTES:
         raise WeightsError(f"{size:,} bytes, wanted at most {MAX_BYTES:,}")
     if path.suffix == ".safetensors":

@@ -17,6 +17,9 @@ from vsanimesr.training import checkpoint, pictures
 from vsanimesr.training.degradation.lbo import Lbo
 from vsanimesr.training.networks import trained
 
+MAX_NUMBERS = 2**24
+"""In a network; the released one has 1.5 million."""
+
 
 def export(
     source: Path, target: Path, *, raw: bool = False, title: str | None = None
@@ -50,6 +53,7 @@ def export(
     found = state.get(checkpoint.PARAMS, state) if raw or average is None else average
     if not isinstance(found, Mapping) or not found:
         raise TrainingError(f"{source}: no weights in it, wanted a checkpoint or a state dict")
+    _check_amount(source, cast(Mapping[str, object], found))
     tensors = {
         str(name).removeprefix("module."): _array(source, name, value)
         for name, value in cast(Mapping[str, object], found).items()
@@ -101,6 +105,16 @@ def _state(source: Path) -> checkpoint.State:
     if source.suffix == ".safetensors":
         return dict[str, Any](checkpoint.weights(source))
     return checkpoint.load(source)
+
+
+def _check_amount(source: Path, found: Mapping[str, object]) -> None:
+    """Before any number is looked at: a tensor can have more of them than its file has bytes."""
+    numbers = sum(value.numel() for value in found.values() if isinstance(value, Tensor))
+    if numbers > MAX_NUMBERS:
+        raise TrainingError(
+            f"{source}: weights of {numbers:,} numbers, wanted at most {MAX_NUMBERS:,}: no network "
+            "of this trainer is so large"
+        )
 
 
 def _array(source: Path, name: str, value: object) -> np.ndarray:
