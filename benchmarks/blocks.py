@@ -14,9 +14,6 @@ Needs `pip install 'vapoursynth-animesr[torch,encode]' vapoursynth-scenechange m
 """
 
 import argparse
-import datetime
-import platform
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +27,7 @@ import torch
 import vapoursynth as vs
 
 from vsanimesr import engines, weights
+from vsanimesr.bench import machine
 from vsanimesr.colour import FULL_RGB
 from vsanimesr.encode.scenes import detected
 from vsanimesr.engines.torch.engine import State
@@ -147,16 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     results = {path.stem: measure(path, options.model) for path in options.clips}
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
     text = (
-        f"Made by `benchmarks/blocks.py`, model {options.model}, {datetime.date.today()}, "
-        f"{platform.machine()} {platform.system()}, commit {commit}.\n"
+        f"Made by `benchmarks/blocks.py`, model {options.model}; {machine.header('cpu')}.\n"
         "Starts whose run meets a cut leave the later rows.\n\n"
         f"{table(results)}\n"
     )

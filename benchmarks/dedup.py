@@ -18,8 +18,6 @@ dedup.md.
 """
 
 import argparse
-import datetime
-import platform
 import subprocess
 import tempfile
 import time
@@ -33,6 +31,7 @@ import numpy as np
 import vapoursynth as vs
 
 from vsanimesr import engines
+from vsanimesr.bench import machine
 from vsanimesr.encode.scenes import detected
 from vsanimesr.vs.api import ColorFamily, SampleType, VideoFormat
 from vsanimesr.vs.held import Pictures, worst_square
@@ -186,17 +185,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 shown = [original[n // times] for n in range(options.frames)] if original else []
                 lines += rows(slow, f"{path.stem} on {name}", options.frames, shown)
                 measures += distances(slow, times, options.frames)
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
     text = (
         f"Made by `benchmarks/dedup.py`, model v2, {options.frames} frames a clip, x264 at crf "
-        f"{CRF}, {datetime.date.today()}, {platform.machine()} {platform.system()}, commit "
-        f"{commit}.\n\n" + "\n".join(lines) + "\n\n"
+        f"{CRF}; {machine.header('cpu')}.\n\n" + "\n".join(lines) + "\n\n"
         "Luma of successive frames, in 8 bit code values, at percentiles:\n\n"
         "| clip | frames | mean | worst sample | worst 16x16 square |\n|---|---|---|---|---|\n"
         + "\n".join(measures)

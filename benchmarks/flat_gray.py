@@ -7,9 +7,6 @@ settled, and the mean of that frame. Writes flat_gray.png and flat_gray.md.
 """
 
 import argparse
-import datetime
-import platform
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,8 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import vapoursynth as vs
+
+from vsanimesr.bench import machine
 
 mpl.use("agg")
 import matplotlib.pyplot as plt
@@ -63,16 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     axes.legend()
     figure.savefig(options.out / "flat_gray.png", dpi=110)
 
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
     lines = [
-        f"Made by `python benchmarks/flat_gray.py --out docs`, {datetime.date.today()}, "
-        f"{platform.machine()} {platform.system()}, commit {commit}.",
+        f"Made by `python benchmarks/flat_gray.py --out docs`; {machine.header('cpu')}.",
         TEXT,
         "| gray | " + " | ".join(MODELS) + " |",
         "|---|" + "---|" * len(MODELS),

@@ -18,9 +18,7 @@ Writes prefetch.md.
 """
 
 import argparse
-import datetime
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -35,6 +33,7 @@ import vapoursynth as vs
 from node import Nothing
 
 from vsanimesr import engines
+from vsanimesr.bench import machine
 
 core: Any = vs.core
 WIDTH, HEIGHT = 160, 90
@@ -166,18 +165,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 row = f"{engine} | {upstream} | `{name}` | {without:.1f} | {with_:.1f}"
                 lines.append(f"| {row} | {gain:.2f} |")
                 print(lines[-1], flush=True)
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
     text = (
-        f"Made by `python benchmarks/prefetch.py {' '.join(sys.argv[1:])}`, "
-        f"{datetime.date.today()}, {platform.machine()} {platform.system()}, "
-        f"{core.num_threads} threads, VapourSynth R{core.core_version.release_major}, "
-        f"load {os.getloadavg()[1]:.1f}, commit {commit}.\n\n" + "\n".join(lines) + "\n"
+        f"Made by `python benchmarks/prefetch.py {' '.join(sys.argv[1:])}`; "
+        f"{machine.header('cpu')}.\n\n" + "\n".join(lines) + "\n"
     )
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "prefetch.md").write_text(text)

@@ -1,5 +1,6 @@
 """A comparison's files, and what is refused."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from clips import source
 from PIL import Image
 
 from vsanimesr.cli import main
+from vsanimesr.compare import job, natural
 from vsanimesr.compare.choose import KINDS
 from vsanimesr.compare.job import compare
 from vsanimesr.compare.look import rgb
-from vsanimesr.compare.measures import psnr
+from vsanimesr.compare.measures import psnr, ssim
 from vsanimesr.compare.render import clock, folder_name
 from vsanimesr.errors import CompareError
 
@@ -120,6 +122,7 @@ def test_originals_are_measured_against(scripts, tmp_path, capsys):
     assert point["ssimulacra2"] > 99 > bicubic["ssimulacra2"]
     assert bicubic["psnr"] < 60
     assert point["psnr"] is None, "infinite"
+    assert point["ssim"] == 1 > bicubic["ssim"] > 0.5
     assert "\N{INFINITY}" in (tmp_path / "comparison.html").read_text()
 
 
@@ -207,3 +210,49 @@ def test_clock():
 def test_psnr_of_a_known_error():
     a = np.zeros((4, 4), np.uint8)
     assert psnr(a, a + 1) == pytest.approx(48.1308, abs=1e-4)
+
+
+def test_ssim_is_that_of_the_trainer():
+    """Which is scikit-image's."""
+    import torch
+
+    from vsanimesr.training.measures import fidelity
+
+    random = np.random.default_rng(1)
+    a = random.uniform(0, 255, (40, 61)).astype(np.float32)
+    b = np.clip(a + random.normal(0, 20, a.shape), 0, 255).astype(np.float32)
+    ours, tensors = ssim(a, b), [torch.from_numpy(x)[None, None].double() / 255 for x in (a, b)]
+    assert ours == pytest.approx(float(fidelity.ssim(*tensors)), abs=1e-9)
+    assert 0.5 < float(fidelity.ssim(*tensors)) < 0.99
+    assert ssim(a[:10], b[:10]) is None
+
+
+def test_niqe_is_a_column_where_it_is_asked_for(wish, tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "niqe", lambda: lambda picture: float(picture.shape[0]))
+    compare(wish(folder=tmp_path, columns=("point",), count=2, niqe=True))
+    (clip,) = json.loads((tmp_path / "measures.json").read_text())
+    assert clip["columns"][0]["means"]["niqe"] == 64
+    assert "NIQE" in (tmp_path / "comparison.html").read_text()
+
+
+def test_niqe_without_its_parts(wish, tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "pyiqa" else find(name, *a)
+    )
+    with pytest.raises(CompareError, match="--niqe needs pyiqa, which is missing"):
+        compare(wish(folder=tmp_path, niqe=True))
+
+
+@pytest.mark.slow
+def test_niqe_of_pyiqa():
+    pytest.importorskip("pyiqa")
+    random = np.random.default_rng(0)
+    noise = random.integers(0, 256, (200, 200, 3), np.uint8)
+    smooth = np.repeat(np.repeat(noise[:10, :10], 20, 0), 20, 1)
+    measure = natural.niqe()
+    found = measure(noise)
+    assert found is not None
+    assert found > 5
+    assert measure(noise) != measure(smooth)
+    assert measure(noise[:90]) is None

@@ -60,7 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=[],
         metavar="FILE",
-        help="of the columns' size, one for each IN: for PSNR, SSIMULACRA2 and a column of its own",
+        help="of the columns' size, one for each IN: a column of its own, which PSNR, SSIM and "
+        "SSIMULACRA2 are measured against",
+    )
+    parser.add_argument(
+        "--niqe",
+        action="store_true",
+        help="measure NIQE, too, which needs no original, and pyiqa (extras torch and iqa)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier comparison")
     network = parser.add_argument_group("network", "for v1, v2 and files of weights")
@@ -108,6 +114,7 @@ def run(
         repeat=chosen.repeat,
         rows=chosen.rows,
         originals=chosen.originals,
+        niqe=chosen.niqe,
         options=options,
         overwrite=chosen.overwrite,
     )

@@ -11,6 +11,7 @@ from vsanimesr import __version__
 from vsanimesr.compare.choose import choose, stretch
 from vsanimesr.compare.columns import Column, make
 from vsanimesr.compare.look import Source, looks, open_source, rgb
+from vsanimesr.compare.natural import niqe
 from vsanimesr.compare.page import Clip, table_row, write_page
 from vsanimesr.compare.record import Chosen, fitting, read_choice, write_choice
 from vsanimesr.compare.render import (
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
     import vapoursynth as vs
 
 MEASURED = "measures.json"
@@ -79,12 +81,13 @@ def compare(
             f"compare: count={wish.count}, rows={wish.rows}, wanted: 1 or more of each"
         )
     earlier = read_choice(wish.repeat) if wish.repeat else None
+    judge = niqe() if wish.niqe else None
     clips: list[Clip] = []
     for i, path in enumerate(wish.sources):
         source = open_source(path)
         original = open_source(wish.originals[i]) if wish.originals else None
         columns = make(wish.columns, source, wish.options)
-        clips.append(_clip(wish, i, source, columns, original, earlier, report, progress))
+        clips.append(_clip(wish, i, source, columns, original, earlier, judge, report, progress))
     write_choice(wish.folder / CHOICE, wish.seed, [clip.chosen for clip in clips])
     _write_measures(wish.folder / MEASURED, clips)
     options = ", ".join(f"{name}={value}" for name, value in wish.options.items())
@@ -109,6 +112,7 @@ def _clip(
     columns: list[Column],
     original: Source | None,
     earlier: Sequence[Chosen] | None,
+    judge: Callable[[np.ndarray], float | None] | None,
     report: Callable[[str], None],
     progress: Callable[[int, int], None],
 ) -> Clip:
@@ -142,6 +146,7 @@ def _clip(
         where=chosen.strip,
         stands=stillness(source.clip, chosen.strip, seen),
         original=against,
+        niqe=judge,
     )
     name = folder_name(index + 1, source.path.stem)
     frames, done = len(task.frames()), 0

@@ -6,7 +6,7 @@ import contextlib
 import runpy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from vsanimesr.compare.choose import Look
 from vsanimesr.encode.names import shown
@@ -46,9 +46,6 @@ def open_source(path: Path) -> Source:
     Raises:
         CompareError: It cannot be opened, or a plugin is missing.
     """
-    import vapoursynth as vs
-
-    core: Any = vs.core
     if not path.is_file():
         raise CompareError(
             f"compare: {shown(path)} is not there, wanted a video file or a script (.vpy)"
@@ -60,20 +57,23 @@ def open_source(path: Path) -> Source:
         try:
             opened = open_video(path, plan(path, "matroska").track, incomplete=True)
         except EncodeError as error:
-            raise CompareError(f"compare: {str(error).removeprefix('upscale: ')}") from error
+            _refuse(error)
         clip = opened.clip
         first = opened.times.pts[0]
         times = [float((tick - first) * opened.times.base) for tick in opened.times.pts]
     with clip.get_frame(0) as frame:
         said = {"_SceneChangePrev", "_SceneChangeNext"} & frame.props.keys()
     if not said:
-        if not hasattr(core, "scd"):
-            raise CompareError(
-                "compare: the detector of scene changes is not there; install it: "
-                "pip install vapoursynth-scenechange"
-            )
-        clip = detected(clip)
+        try:
+            clip = detected(clip)
+        except EncodeError as error:
+            _refuse(error)
     return Source(path=path, clip=clip, times=times)
+
+
+def _refuse(error: EncodeError) -> NoReturn:
+    """Say as this command what `upscale` says."""
+    raise CompareError(f"compare: {str(error).removeprefix('upscale: ')}") from error
 
 
 def run_script(path: Path, output: int, source: Path) -> vs.VideoNode:

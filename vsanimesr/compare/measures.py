@@ -57,7 +57,20 @@ MEASURES = (
         "strips. Moving thin lines have some, too: compare within one clip",
         digits=3,
     ),
+    Measure(
+        key="niqe",
+        title="NIQE",
+        meaning="how far the picture's statistics are from those of photographs, without any "
+        "original (Mittal et al. 2013): less is more natural, of a photograph. Drawings are none",
+    ),
     Measure(key="psnr", title="PSNR, dB", meaning="against the original, RGB"),
+    Measure(
+        key="ssim",
+        title="SSIM",
+        meaning="against the original, luma, Gaussian windows of 11x11 (Wang et al. 2004): 1 is "
+        "equal",
+        digits=4,
+    ),
     Measure(
         key="ssimulacra2",
         title="SSIMULACRA2",
@@ -87,10 +100,50 @@ def of_picture(picture: np.ndarray, source: np.ndarray) -> Values:
     }
 
 
+def against(picture: np.ndarray, original: np.ndarray) -> Values:
+    """The measures that need an original, two (H, W, 3) uint8 pictures."""
+    return {"psnr": psnr(picture, original), "ssim": ssim(luma(picture), luma(original))}
+
+
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
     """Peak signal to noise ratio in dB, peak 255; infinite for equal pictures."""
     error = np.square(a.astype(np.float64) - b).mean()
     return float(10 * math.log10(255**2 / error)) if error else math.inf
+
+
+_BELL = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+WINDOW = _BELL / _BELL.sum()
+"""Weights of SSIM's pixels along a side: sigma 1.5, 11 of them."""
+
+
+def ssim(a: Luma, b: Luma) -> float | None:
+    """Structural similarity of luma: the mean over all windows that lie within the picture.
+
+    Wang et al., IEEE Transactions on Image Processing 13(4), 2004, with their constants. None for
+    pictures with a side under 11.
+    """
+    if min(a.shape) < len(WINDOW):
+        return None
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    mean_x, mean_y = _blurred(x), _blurred(y)
+    both = mean_x * mean_y
+    squares = mean_x**2 + mean_y**2
+    covariance = _blurred(x * y) - both
+    variances = _blurred(x * x + y * y) - squares
+    steady, textured = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    similar = (2 * both + steady) * (2 * covariance + textured)
+    return float((similar / ((squares + steady) * (variances + textured))).mean())
+
+
+def _blurred(x: np.ndarray) -> np.ndarray:
+    """Weighted means over the windows that lie within; 10 rows and columns less."""
+    height, width = (side - len(WINDOW) + 1 for side in x.shape)
+    down, both = np.zeros((height, x.shape[1])), np.zeros((height, width))
+    for i, weight in enumerate(WINDOW):
+        down += weight * x[i : i + height]
+    for i, weight in enumerate(WINDOW):
+        both += weight * down[:, i : i + width]
+    return both
 
 
 def _shrunk(large: Luma, height: int, width: int) -> Luma:

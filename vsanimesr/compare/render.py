@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from vsanimesr.compare.look import gray, picture, rgb
-from vsanimesr.compare.measures import Values, of_picture, psnr
+from vsanimesr.compare.measures import Values, against, of_picture
 from vsanimesr.compare.strips import LENGTH, Strip, rows
 from vsanimesr.errors import CompareError
 from vsanimesr.still import still
@@ -50,6 +50,8 @@ class Task:
     """`stillness` of the source there."""
     original: vs.VideoNode | None = None
     """RGB24 of the columns' size that pictures are measured against."""
+    niqe: Callable[[np.ndarray], float | None] | None = None
+    """Of an (h, w, 3) uint8 picture; not measured where there is none."""
 
     def frames(self) -> list[int]:
         """All that have to be rendered, ascending."""
@@ -133,9 +135,11 @@ def render(
             if n in kept:
                 with small.get_frame(n) as frame:
                     value = of_picture(image, picture(frame))
+                if task.niqe is not None:
+                    value["niqe"] = task.niqe(image)
                 if original is not None:
                     with original.get_frame(n) as frame:
-                        value["psnr"] = psnr(image, picture(frame))
+                        value |= against(image, picture(frame))
                     value["ssimulacra2"] = None if judged is None else float(cast("Any", judged))
                 values.append(value)
                 pictures.append(save(folder / f"{n:0{digits}}.png", image))

@@ -40,6 +40,8 @@ class Wish:
     """Strips over time."""
     originals: Sequence[Path] = ()
     """None, or one for each source."""
+    niqe: bool = False
+    """Whether NIQE is measured, which takes seconds a picture."""
     options: Mapping[str, str | float] = field(default_factory=dict[str, "str | float"])
     """Arguments of `Upscale`."""
     overwrite: bool = False
