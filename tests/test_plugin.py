@@ -268,6 +268,7 @@ def test_what_lies_outside_the_range_is_clamped_on_the_way_in_only(upscale):
     [
         ({"scale": 0.0}, "scale=0, wanted more than 0 and at most 4"),
         ({"scale": 5.0}, "scale=5, wanted more than 0 and at most 4"),
+        ({"scale": 4.0000001}, "scale=4.0000001, wanted more than 0 and at most 4"),
         (
             {"backend": "tensorrt"},
             "backend=tensorrt, wanted one of auto, torch, onnx, openvino, ncnn",

@@ -69,6 +69,12 @@ SETTINGS = {
     "autocast to float16": autocast_to(torch.float16),
     "autocast to bfloat16": autocast_to(torch.bfloat16),
     "a seed": lambda: torch.manual_seed(3),
+    "nondeterminism an error": lambda: torch.set_deterministic_debug_mode("error"),
+    "parameters overwritten": lambda: torch.__future__.set_overwrite_module_params_on_conversion(
+        True
+    ),
+    "parameters swapped": lambda: torch.__future__.set_swap_module_params_on_conversion(True),
+    "numpy's errors raised": lambda: np.seterr(all="raise"),
 }
 """What a script may have set for itself, in torch's own words."""
 
@@ -89,9 +95,13 @@ def put_back():
     """All of these as they were, after a test or a part of it."""
     precisions = [operation.fp32_precision for operation in OPERATIONS]
     threads, matmul = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    errors = np.geterr()
     try:
         yield
     finally:
+        np.seterr(**errors)
+        torch.__future__.set_overwrite_module_params_on_conversion(False)
+        torch.__future__.set_swap_module_params_on_conversion(False)
         torch.set_default_dtype(torch.float32)
         torch.set_default_device(None)
         torch.use_deterministic_algorithms(False)

@@ -83,7 +83,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if not 0 < self.scale <= 4:
-            raise OptionError(f"scale={self.scale:g}, wanted more than 0 and at most 4")
+            raise OptionError(f"scale={self.scale:.12g}, wanted more than 0 and at most 4")
         _one_of("backend", self.backend, ("auto", *BACKENDS))
         if not DEVICE.fullmatch(self.device):
             raise OptionError(
@@ -94,7 +94,7 @@ class Options:
         _one_of("dither", self.dither, (0, 1))
         _one_of("range", self.range, (-1, 0, 1))
         if not (self.dedup >= 0 or self.dedup == -1):
-            raise OptionError(f"dedup={self.dedup:g}, wanted -1, or 0 or more")
+            raise OptionError(f"dedup={self.dedup:.12g}, wanted -1, or 0 or more")
         _at_least("block", self.block, 0)
         _at_least("warmup", self.warmup, 0)
         _at_least("prefetch", self.prefetch, -1)
