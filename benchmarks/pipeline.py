@@ -15,6 +15,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
+
+import vapoursynth as vs
 
 from vsanimesr.encode import AnimeSR, Encoding, upscale_file
 from vsanimesr.encode.ffmpeg import find_ffmpeg
@@ -35,9 +38,10 @@ ENGINES = {
 class Point(AnimeSR):
     """The cheap engine, as an encode takes it."""
 
-    def __call__(self, clip, format_id):  # noqa: ANN001, ANN204
+    def __call__(self, clip: vs.VideoNode, format_id: int) -> vs.VideoNode:
         """Enlarge."""
-        return clip.resize.Point(clip.width * 4, clip.height * 4, format=format_id)
+        core: Any = vs.core
+        return core.resize.Point(clip, clip.width * 4, clip.height * 4, format=format_id)
 
     def engine(self) -> dict[str, str]:
         """Nothing."""
@@ -56,7 +60,7 @@ def cost(command: list[str]) -> float:
 def main() -> None:
     """Print each round, and the share."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--frames", type=int, default=300)
+    parser.add_argument("--frames", type=int, default=240)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--engine", choices=tuple(ENGINES), default="animesr")
     parser.add_argument("--encoder", default="x265")

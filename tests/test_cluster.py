@@ -13,13 +13,20 @@ __all__ = ["film", "index_elsewhere", "wanted"]  # fixtures
 
 @pytest.fixture
 def cluster(tmp_path_factory):
-    with distributed.LocalCluster(
-        n_workers=3,
-        threads_per_worker=2,
-        processes=True,
-        dashboard_address=":0",
-        local_directory=str(tmp_path_factory.mktemp("dask")),
-    ) as found:
+    import dask
+
+    # A worker that dies begins anew; where the machine is busy that takes more than 15 s.
+    patient = dask.config.set({"distributed.deploy.lost-worker-timeout": "200s"})
+    with (
+        patient,
+        distributed.LocalCluster(
+            n_workers=3,
+            threads_per_worker=2,
+            processes=True,
+            dashboard_address=":0",
+            local_directory=str(tmp_path_factory.mktemp("dask")),
+        ) as found,
+    ):
         yield found
 
 
@@ -88,3 +95,29 @@ def test_nobody_there(film, tmp_path, monkeypatch):
     monkeypatch.setattr("vsanimesr.encode.cluster.SECONDS", 1.0)
     with pytest.raises(EncodeError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         run(film, tmp_path / "out.mkv", scheduler="tcp://127.0.0.1:9")
+
+
+def test_a_chunk_that_workers_die_of_is_named(cluster, film, wanted, tmp_path):
+    """After the third, on different workers; what else is done is kept."""
+    flags = tmp_path / "flags"
+    flags.mkdir()
+    output = tmp_path / "out.mkv"
+    upscale = Failing(flags=str(flags), how="kill", at=45, times=3)
+    with pytest.raises(EncodeError, match=r"3 workers died of chunk 3 \(frames 36 to 47\), the"):
+        run(film, output, upscale=upscale, scheduler=cluster.scheduler_address)
+    assert len(list(flags.iterdir())) == 3
+    result = run(film, output, upscale=upscale, scheduler=cluster.scheduler_address)
+    assert result.resumed >= 1
+    assert sha(output) == wanted
+
+
+def test_a_worker_that_stalls_is_helped_out(cluster, film, wanted, tmp_path):
+    """Its chunk is tried by another once that has nothing else to do."""
+    flags = tmp_path / "flags"
+    flags.mkdir()
+    output = tmp_path / "out.mkv"
+    upscale = Failing(flags=str(flags), how="stop", at=20)
+    result = run(film, output, upscale=upscale, scheduler=cluster.scheduler_address)
+    assert len(list(flags.iterdir())) == 1
+    assert sha(output) == wanted
+    assert result.seconds < 200  # Dask takes it for dead after 300

@@ -319,6 +319,70 @@ def test_hdr_data_that_is_lost_is_named(hdr, tmp_path):
     assert notes == [wanted]
 
 
+def units(data):
+    """NAL units of an Annex B stream (H.264 and H.265, annex B)."""
+    return [unit.rstrip(b"\0") for unit in data.split(b"\0\0\1")[1:]]
+
+
+def dynamic():
+    """HDR10+ of one window as an SEI message (SMPTE ST 2094-40; H.265, D.2.1)."""
+    fields = [(1, 2), (1000, 27), (0, 1), *[(5000, 17)] * 4, (0, 4), (0, 10), (0, 1), (0, 1)]
+    bits = "".join(f"{value:0{size}b}" for value, size in [*fields, (0, 1)])
+    bits += "0" * (-len(bits) % 8)
+    body = bytes.fromhex("b5003c00010401") + int(bits, 2).to_bytes(len(bits) // 8)
+    message = b"\4" + bytes([len(body)]) + body + b"\x80"
+    return b"\x4e\1" + re.sub(rb"\0\0(?=[\0-\3])", b"\0\0\3", message)
+
+
+def rpu():
+    """Dolby Vision that changes nothing, as a NAL unit of type 62 (ETSI GS CCM 001, 5.3)."""
+    same = "11" + "0" + "1" + "0" * 23 + "010" + "0" * 23  # polynomial, of order 1, 0 and 1
+    pivots = ("1" + f"{0:010b}" + f"{1023:010b}") * 3
+    depths = "011" + "011" + "00101"  # 10, 10 and 12 bits
+    denominator = "000011000"  # 23
+    bits = f"{25:08b}{2:06b}{18:011b}" + "0000" + "0000" + "1" + "0" + "00" + denominator
+    bits += "01" + "0" + depths + "0" + "000" + "0" + "1" + "00" + "111" + pivots + "11" + same * 3
+    bits += "0" * (-len(bits) % 8)
+    body = int(bits, 2).to_bytes(len(bits) // 8) + bytes(4) + b"\x80"  # a checksum nobody checks
+    return b"\x7c\1" + re.sub(rb"\0\0(?=[\0-\3])", b"\0\0\3", body)
+
+
+@pytest.mark.parametrize(
+    ("unit", "before", "name"),
+    [(dynamic(), True, "HDR10+"), (rpu(), False, "Dolby Vision")],
+    ids=["HDR10+", "Dolby Vision"],
+)
+def test_what_describes_each_frame_is_named_as_lost(hdr, tmp_path, unit, before, name):
+    raw = tmp_path / "raw.hevc"
+    ffmpeg("-i", hdr, "-c", "copy", raw)
+    data = b""
+    for one in units(raw.read_bytes()):
+        picture = one[0] >> 1 < 32
+        parts = ([unit, one] if before else [one, unit]) if picture else [one]
+        data += b"".join(b"\0\0\0\1" + part for part in parts)
+    raw.write_bytes(data)
+    _, notes = run(raw, tmp_path / "out.mkv")
+    assert notes[-1] == f"{name} data of raw.hevc is not carried over"
+
+
+def test_how_it_was_encoded_is_in_its_tags(variable, tmp_path):
+    from vsanimesr.cli import main
+
+    class Cheap(By):
+        def __init__(self, _):
+            super().__init__()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vsanimesr.encode.AnimeSR", Cheap)
+        for name, where in (("a.mkv", "ENCODER_SETTINGS"), ("a.mp4", "encoder")):
+            words = ["--encoder", "x264", "--crf", "23.5", "--preset", "ultrafast"]
+            assert main(["upscale", *words, str(variable), str(tmp_path / name)]) == 0
+            with av.open(str(tmp_path / name)) as container:
+                tags = container.streams.video[0].metadata | container.metadata
+            wanted = "-c libx264 -preset ultrafast -crf 23.5 -x264-params stitchable=1"
+            assert wanted in tags[where]
+
+
 def test_warnings_are_reported_once(full, tmp_path):
     def warn(clip, format_id):
         for _ in range(2):

@@ -18,6 +18,7 @@ from enlargers import By
 from vsanimesr.encode import AnimeSR, Encoding, upscale_file
 from vsanimesr.encode.join import _read, join, tried
 from vsanimesr.encode.muxer import video_refusal
+from vsanimesr.encode.recode import Sound
 from vsanimesr.encode.source import open_source
 from vsanimesr.encode.streams import plan
 from vsanimesr.encode.times import Times
@@ -425,6 +426,47 @@ def test_damaged_sound_is_said_and_the_rest_kept(chunks, tmp_path):
         assert kept[-1] - kept[0] == pytest.approx(all_of_it[-1] - all_of_it[0], abs=2e-3)
         assert any("damaged packets will be left out" in note for note in notes)
         assert any("left out, the rest is kept" in note for note in notes)
+
+
+@pytest.mark.parametrize(("codec", "kind"), [("flac", "mov"), ("libvorbis", "mov")])
+def test_damage_in_sound_that_is_converted_is_counted(codec, kind, chunks, tmp_path):
+    source, bad = tmp_path / "in.mkv", tmp_path / "bad.mkv"
+    ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=s=32x24:r=25:d=2,format=yuv420p"),
+        *("-f", "lavfi", "-i", "sine=d=2:r=48000", "-c:v", "libx264", "-c:a", codec, source),
+    )
+    with av.open(str(source)) as old, av.open(str(bad), "w") as new:
+        streams = [new.add_stream_from_template(s, opaque=True) for s in old.streams]
+        seen = 0
+        for packet in old.demux():
+            if not packet.size:
+                continue
+            number = packet.stream_index
+            seen += number
+            if number == 1 and seen == 10:
+                spoilt = av.Packet(b"\xff" * packet.size)
+                spoilt.pts, spoilt.dts, spoilt.time_base = packet.pts, packet.dts, packet.time_base
+                spoilt.duration, packet = packet.duration, spoilt
+            packet.stream = streams[number]
+            new.mux(packet)
+    notes = joined(bad, tmp_path / f"out.{kind}", chunks)
+    assert sum("1 damaged packet" in note for note in notes) == 2
+    lost = len(decoded(source)) - len(decoded(tmp_path / f"out.{kind}"))
+    assert lost < 3000  # a hole becomes silence
+
+
+def test_damage_at_the_end_of_sound_is_counted():
+    def fail(_):
+        raise av.error.InvalidDataError(1, "damaged")
+
+    damaged = []
+    context = SimpleNamespace(sample_rate=48000, layout=SimpleNamespace(name="mono"))
+    container = SimpleNamespace(duration=None)
+    source = SimpleNamespace(codec_context=context, container=container, decode=fail)
+    result = SimpleNamespace(codec_context=context, encode=lambda _: ["last"])
+    sound = Sound(source, result, "s16", lambda: damaged.append(1))
+    assert list(sound.end()) == ["last"]
+    assert len(damaged) == 1
 
 
 def test_reading_goes_on_behind_damage():

@@ -68,6 +68,7 @@ ODD_NAMES = [
     b"file:a.mkv",
     b"concat:a|b.mkv",
 ]
+PICTURES = [b"x%03d.png", b"a%d.gif", b"s%02d/01.jpg"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="such names are not allowed")
@@ -81,6 +82,20 @@ def test_any_name_is_taken(name, tmp_path, monkeypatch):
     encoding = Encoding(preset="ultrafast", encoder="x264")
     assert upscale_file(source, output, upscale=By(), encoding=encoding).frames == 20
     assert [os.fsencode(p.name) for p in folder.iterdir()] == [name]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="such names are not allowed")
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_name_of_many_pictures_is_that_of_one_file(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = Path(os.fsdecode(name))
+    source.parent.mkdir(exist_ok=True)
+    shutil.copy(SOURCES / "any.mkv", source)
+    output = source.with_suffix(".mkv")
+    encoding = Encoding(preset="ultrafast", encoder="x264")
+    assert upscale_file(source, output, upscale=By(), encoding=encoding).frames == 20
+    with av.open(f"file:{output}") as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio"]
 
 
 def test_names_beside_a_file_are_short_and_its_own(tmp_path):

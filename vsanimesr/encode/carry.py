@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
+
+from vsanimesr.encode.recode import Sound, Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,10 +16,6 @@ if TYPE_CHECKING:
 _LONGEST = Fraction(10)
 """Seconds of one packet of sound. Ogg states the end of a stream as a count of samples, and where
 that is before the last packet's start, its duration comes out as one of hours."""
-_HOLE = Fraction(1, 50)
-"""Seconds of sound that are missing before silence is put in; less is a matter of rounding."""
-_SILENCE = 3600
-"""Seconds of silence at most: more is no hole but another clock."""
 _BACK = Fraction(1, 10)
 """A clock has started anew where time falls by so many seconds."""
 _COVER = 0x400
@@ -62,18 +59,16 @@ class Carrier:
         self._waiting = list[Any]()
         self._coder = None
         if one.encoder and source.type == "audio":
-            self._coder = _Sound(source, result, one.samples)
+            self._coder = Sound(source, result, one.samples, self._damage)
         elif one.encoder:
-            self._coder = _Text(source, result)
+            self._coder = Text(source, result, self._damage)
 
     def carry(self, packet: Any) -> Iterator[Any]:  # noqa: ANN401
         """Packets of the result that a packet of the source brings about."""
-        from av.error import InvalidDataError
-
         if not packet.size:
             return
         # Sound that is decoded goes on where it was; what is copied wants a time.
-        if not (packet.pts is packet.dts is None and isinstance(self._coder, _Sound)):
+        if not (packet.pts is packet.dts is None and isinstance(self._coder, Sound)):
             if not self._timed(packet):
                 self.damaged += 1
                 return
@@ -81,11 +76,8 @@ class Carrier:
         if self._coder is None:
             yield from self._ordered(packet)
             return
-        try:
-            for made in self._coder.encode(packet):
-                yield self._fitted(made)
-        except InvalidDataError:
-            self.damaged += 1
+        for made in self._coder.encode(packet):
+            yield self._fitted(made)
 
     def end(self) -> Iterator[Any]:
         """Packets that are still to come when the source has ended."""
@@ -94,6 +86,9 @@ class Carrier:
                 yield self._fitted(made)
         elif self._waiting:
             yield from self._released(self._waiting[-1].pts)
+
+    def _damage(self) -> None:
+        self.damaged += 1
 
     def _timed(self, packet: Any) -> bool:  # noqa: ANN401
         """Give a packet the time it lacks, where that is known."""
@@ -160,99 +155,3 @@ class Carrier:
         packet.dts = self._last = dts
         packet.duration = round(duration * self._ticks)
         return packet
-
-
-class _Sound:
-    """Decodes sound and encodes it again; puts silence where it is missing."""
-
-    def __init__(self, source: Any, result: Any, samples: str) -> None:  # noqa: ANN401
-        import av
-
-        context = source.codec_context
-        self._source, self._result = source, result
-        self._rate: int = context.sample_rate
-        self._layout = result.codec_context.layout.name
-        self._fits = dict[tuple[str, str, int], Any]()
-        self._due: int | None = None
-        self._samples = samples
-        # Some AVI files count in other units than they state: beyond the end there is no time.
-        stated = Fraction(source.container.duration or 0, av.time_base)
-        self._end = int((stated + 1) * self._rate) if stated else math.inf
-        self._begin = 0
-
-    def encode(self, packet: Any) -> Iterator[Any]:  # noqa: ANN401
-        for frame in self._source.decode(packet):
-            yield from self._frame(frame)
-
-    def end(self) -> Iterator[Any]:
-        from av.error import FFmpegError
-
-        try:
-            for frame in self._source.decode(None):
-                yield from self._frame(frame)
-        except FFmpegError:
-            pass  # damage at the very end
-        yield from self._result.encode(None)
-
-    def _frame(self, frame: Any) -> Iterator[Any]:  # noqa: ANN401
-        rate = self._rate
-        if frame.pts is not None:
-            at = round(frame.pts * Fraction(frame.time_base) * rate)
-            if self._due is None:
-                self._due = self._begin = at
-            missing = at - self._due
-            possible = missing < _SILENCE * rate and at - self._begin < self._end
-            if missing > _HOLE * rate and possible:
-                while missing > 0:
-                    yield from self._send(self._silent(min(missing, rate)))
-                    missing -= rate
-        self._due = self._due or 0
-        for fitted in self._fitting(frame).resample(frame):
-            yield from self._send(fitted)
-
-    def _fitting(self, frame: Any) -> Any:  # noqa: ANN401
-        """What makes such frames fit the encoder; a broadcast changes its channels now and then."""
-        import av
-
-        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if kind not in self._fits:
-            self._fits[kind] = av.AudioResampler(
-                format=self._samples, layout=self._layout, rate=self._rate
-            )
-        return self._fits[kind]
-
-    def _send(self, frame: Any) -> Iterator[Any]:  # noqa: ANN401
-        frame.pts, frame.time_base = self._due, Fraction(1, self._rate)
-        self._due = (self._due or 0) + frame.samples
-        yield from self._result.encode(frame)
-
-    def _silent(self, samples: int) -> Any:  # noqa: ANN401
-        import av
-
-        frame = av.AudioFrame(format=self._samples, layout=self._layout, samples=samples)
-        level = b"\x80" if self._samples == "u8" else b"\0"  # the middle of unsigned samples
-        for plane in frame.planes:
-            plane.update(level * plane.buffer_size)
-        frame.sample_rate = self._rate
-        return frame
-
-
-class _Text:
-    """Decodes subtitles of text and encodes them as others."""
-
-    def __init__(self, source: Any, result: Any) -> None:  # noqa: ANN401
-        self._source, self._result = source, result
-
-    def encode(self, packet: Any) -> Iterator[Any]:  # noqa: ANN401
-        found = self._source.codec_context.decode2(packet)
-        if found is None or not found.rects:
-            return
-        coded = self._result.codec_context.encode_subtitle(found)
-        coded.time_base, coded.pts, coded.dts = packet.time_base, packet.pts, packet.dts
-        coded.duration = packet.duration or round(
-            Fraction(found.end_display_time, 1000) / Fraction(packet.time_base)
-        )
-        yield coded
-
-    def end(self) -> Iterator[Any]:
-        yield from ()

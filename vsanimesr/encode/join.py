@@ -81,7 +81,7 @@ def join(
             )
             first = stack.enter_context(av.open(url(chunks[0])))
             times = _shifted(times, rest.shift if rest else Fraction(0))
-            made = output.with_name(f"{output.name}.hdr")
+            made = output.with_name(f"{output.name}.hdr.mkv")
             stack.callback(made.unlink, missing_ok=True)
             said = stating(chunks[0], made)
             more = stack.enter_context(av.open(url(said))).streams.video[0] if said else None

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+import re
+from pathlib import Path
 
 _LONGEST = 255
 """Bytes in one name: NAME_MAX of Linux and macOS; NTFS counts as many UTF-16 units."""
 
 
+_PATTERN = re.compile(r"%\d*d")
+_CERTAIN = {".mkv", ".mp4", ".m4v", ".mov"}  # no pictures, whatever else the name says
+
+
 def url(path: Path) -> str:
     """What libavformat opens as this file. Without `file:` a colon in it names a protocol."""
-    return f"file:{path}"
+    return _single(str(path)) or f"file:{path}"
 
 
 def raw(path: Path) -> bytes:
@@ -24,9 +26,19 @@ def raw(path: Path) -> bytes:
     Absolute, for a colon in a relative one would name a protocol; bytes, for it need not be
     Unicode.
     """
-    return str(path.absolute()).encode(
-        "utf-8", "surrogateescape" if os.name == "posix" else "strict"
-    )
+    text = str(path.absolute())
+    kind = "surrogateescape" if os.name == "posix" else "strict"
+    return (_single(text) or text).encode("utf-8", kind)
+
+
+def _single(text: str) -> str:
+    """How a file is named whose name would be taken for that of many pictures (`a%03d.png`).
+
+    A list of one file, so that libavformat sees no such ending; its separator must not be in it.
+    """
+    if not _PATTERN.search(text) or Path(text).suffix.lower() in _CERTAIN or "|" in text:
+        return ""
+    return f"concat:{text}|"
 
 
 def beside(path: Path, ending: str) -> Path:

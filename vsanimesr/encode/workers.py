@@ -268,8 +268,12 @@ class _Place(threading.Thread):
         if cause and not self._state.over:
             self._tell(f"{chunk} is given to another worker: {cause}")
             if deaths >= DEATHS:
-                said = f"upscale: {DEATHS} workers died of {chunk}, the last so: {cause}"
-                self._fail(EncodeError(f"{said}; what else is done is kept"))
+                self._fail(
+                    EncodeError(
+                        f"upscale: {DEATHS} workers died of {chunk}, the last so: {cause}; what "
+                        "else is done is kept"
+                    )
+                )
 
     def _entered(self, lane: _Lane, made: Made) -> None:
         self._work.enter(lane.chunk, lane.path, made)
