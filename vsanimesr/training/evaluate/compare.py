@@ -3,17 +3,16 @@
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
-import torch
 
 from vsanimesr.errors import TrainingError
 from vsanimesr.models import SCALE
 from vsanimesr.training import pictures
 from vsanimesr.training.evaluate.peers import Peer
-from vsanimesr.training.measures import fidelity, temporal
-from vsanimesr.training.measures.judges import Judge
+from vsanimesr.training.measures import boiling, table, temporal
+from vsanimesr.training.measures.table import Panel
 from vsanimesr.training.networks import stream
 from vsanimesr.training.pictures import Picture
 
@@ -61,52 +60,49 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What to know about this row."""
 
 
-def columns(judges: Sequence[Judge], originals: bool) -> list[Column]:
-    """The measures, those that cannot be taken included."""
-    missing = "" if originals else "no original was given"
-    full = [
-        Column(key=key, title=title, better="more", missing=missing)
-        for key, title in (
-            ("psnr_y", "PSNR-Y dB"),
-            ("ssim_y", "SSIM-Y"),
-            ("psnr", "PSNR-RGB dB"),
-            ("ssim", "SSIM-RGB"),
-        )
-    ]
-    blind = [
-        Column(key=judge.name.lower(), title=judge.name, better=judge.better, missing=judge.missing)
-        for judge in judges
-    ]
-    return [*full, *blind, Column(key="warping", title="warping error x1000", better="less")]
+def columns(names: Sequence[str], panel: Panel, originals: bool) -> list[Column]:
+    """The measures of these names, those that cannot be taken included."""
+    found: list[Column] = []
+    for one in table.MEASURES:
+        missing = panel.missing.get(one.key, "")
+        if "original" in one.needs and not originals:
+            missing = "no original was given"
+        if one.key in names:
+            found.append(Column(key=one.key, title=one.title, better=one.better, missing=missing))
+    return found
 
 
-def measure(peer: Peer, clip: Clip, judges: Sequence[Judge], protocol: Protocol) -> Series:
-    """Every measure of every frame of a clip.
+def measure(
+    peer: Peer, clip: Clip, names: Sequence[str], panel: Panel, protocol: Protocol
+) -> Series:
+    """Measures of every frame of a clip.
 
     Pictures are clamped and rounded to 8 bits first, as a file would hold them.
+
+    Args:
+        peer: The network.
+        clip: What it runs over.
+        names: Keys of `table.MEASURES`.
+        panel: Those of them that judge pictures.
+        protocol: Which pictures are judged without an original.
 
     Raises:
         TrainingError: The original does not fit the clip.
     """
     series: Series = {}
-    before: tuple[Picture, Picture] | None = None
+    before: _Frame | None = None
     originals = _originals(clip)
     sources = list(pictures.read(clip.lr))
     images = peer.upscale(stream.tensor(source) for source in sources)
     for number, (source, image) in enumerate(zip(sources, images, strict=True)):
         picture = stream.rounded(image)
-        found: dict[str, float] = {}
-        x = stream.tensor(picture)[None]
-        if clip.gt is not None:
-            found |= _fidelity(x, _original(originals, clip, number, picture))
-        if protocol == "all" or (number + 1) % 10 == 0:
-            for judge in judges:
-                if judge.measure is not None:
-                    found[judge.name.lower()] = float(judge.measure(x)[0])
+        original = None if clip.gt is None else _original(originals, clip, number, picture)
+        now = _Frame(source, picture, original)
+        judged = protocol == "all" or (number + 1) % 10 == 0
+        found = _of_picture(now, panel, alone=judged)
         if before is not None:
-            error = temporal.warping_error(before[1], picture, temporal.motion(before[0], source))
-            found["warping"] = 1000 * error
-        before = source, picture
+            found |= _of_time(before, now, names)
+        before = now
         for key, value in found.items():
             values = series.setdefault(key, [])
             values += [None] * (number - len(values))
@@ -120,24 +116,46 @@ def summary(clips: Sequence[Series], keys: Sequence[str]) -> dict[str, float | N
     """The mean over clips of the mean over their frames; None where nothing was measured."""
     means: dict[str, float | None] = {}
     for key in keys:
-        each = [
-            sum(values) / len(values)
-            for series in clips
-            if (values := [value for value in series.get(key, []) if value is not None])
-        ]
+        each = [mean for series in clips if (mean := mean_of(series, key)) is not None]
         means[key] = sum(each) / len(each) if each else None
     return means
 
 
-def _fidelity(x: torch.Tensor, original: Picture) -> dict[str, float]:
-    y = stream.tensor(original)[None]
-    x_luma, y_luma = fidelity.luma(x.double()), fidelity.luma(y.double())
-    return {
-        "psnr": float(fidelity.psnr(x, y)[0]),
-        "psnr_y": float(fidelity.psnr(x_luma, y_luma)[0]),
-        "ssim": float(fidelity.ssim(x, y)[0]),
-        "ssim_y": float(fidelity.ssim(x_luma, y_luma)[0]),
-    }
+def mean_of(series: Series, key: str) -> float | None:
+    """A measure's mean over the frames of a clip that have it."""
+    values = [value for value in series.get(key, []) if value is not None]
+    return sum(values) / len(values) if values else None
+
+
+class _Frame(NamedTuple):
+    source: Picture
+    picture: Picture
+    original: Picture | None
+
+
+def _of_picture(frame: _Frame, panel: Panel, *, alone: bool) -> dict[str, float]:
+    x = stream.tensor(frame.picture)[None].to(panel.device)
+    found: dict[str, float] = {}
+    if frame.original is not None:
+        y = stream.tensor(frame.original)[None].to(panel.device)
+        found |= {key: float(judge(x, y)[0]) for key, judge in panel.against.items()}
+    if alone:
+        found |= {key: float(judge(x)[0]) for key, judge in panel.alone.items()}
+    return found
+
+
+def _of_time(before: _Frame, now: _Frame, names: Sequence[str]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    if "warping" in names:
+        move = temporal.motion(before.source, now.source)
+        found["warping"] = 1000 * temporal.warping_error(before.picture, now.picture, move)
+    if "boiling" in names:
+        held = boiling.held(before.source, now.source)
+        found["boiling"] = boiling.boiling(before.picture, now.picture, held)
+    if "boiling_original" in names and before.original is not None and now.original is not None:
+        held = boiling.held(before.original, now.original, SCALE)
+        found["boiling_original"] = boiling.boiling(before.picture, now.picture, held)
+    return found
 
 
 def _originals(clip: Clip) -> Iterator[Picture]:

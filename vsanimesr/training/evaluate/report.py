@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from vsanimesr.training import pictures
+from vsanimesr.training.evaluate.agreement import Agreement
 from vsanimesr.training.evaluate.compare import Column, Result
 
 
@@ -24,6 +25,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     columns: list[Column]
     results: list[Result]
+    agreement: list[Agreement]
+    """Of every two measures that can be compared."""
 
 
 def write(folder: Path, report: Report) -> None:
@@ -68,7 +71,30 @@ def markdown(report: Report) -> str:
         for column in report.columns
         if column.missing
     ]
+    lines += _agreement(report)
     return "\n".join(lines) + "\n"
+
+
+def _agreement(report: Report) -> list[str]:
+    """Kendall's tau of every two measures, as a table."""
+    found = {frozenset((one.a, one.b)): one for one in report.agreement}
+    there = {key for pair in found for key in pair}
+    columns = [column for column in report.columns if column.key in there]
+    if not columns:
+        return []
+    lines = [
+        "",
+        "Agreement on the order of the networks (Kendall's tau-b within a clip, better first, mean "
+        "over the clips): 1 the same order, 0 unrelated, -1 reversed.",
+        "",
+        f"| | {' | '.join(column.title for column in columns)} |",
+        f"|{'---|' * (len(columns) + 1)}",
+    ]
+    for row in columns:
+        pairs = [found.get(frozenset((row.key, column.key))) for column in columns]
+        cells = ["" if one is None else f"{one.tau:+.2f}" for one in pairs]
+        lines.append(f"| {row.title} | {' | '.join(cells)} |")
+    return lines
 
 
 def _arrow(column: Column) -> str:

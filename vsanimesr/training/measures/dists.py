@@ -7,12 +7,11 @@ Ding et al., Image Quality Assessment: Unifying Structure and Texture Similarity
 
 import hashlib
 import tempfile
-import warnings
 from collections.abc import Iterator
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from vsanimesr import weights, wheel
 from vsanimesr.errors import WeightsError
-from vsanimesr.training import pictures
+from vsanimesr.training import foreign, pictures
 from vsanimesr.training.networks import imagenet, vgg
 from vsanimesr.training.networks.imagenet import Convolutions
 
@@ -85,9 +84,7 @@ def channels() -> tuple[Tensor, Tensor]:
     Raises:
         WeightsError: They cannot be fetched.
     """
-    with warnings.catch_warnings():  # the format of older torch
-        warnings.simplefilter("ignore")
-        stored = torch.load(_fetch(), map_location="cpu", weights_only=True)  # its hash is known
+    stored = cast("dict[str, Tensor]", foreign.load(_fetch()))  # as its hash says
     return stored["alpha"].flatten(), stored["beta"].flatten()
 
 

@@ -30,6 +30,16 @@ def psnr(images: Tensor, originals: Tensor) -> Tensor:
     return -10 * torch.log10(error)
 
 
+def psnr_y(images: Tensor, originals: Tensor) -> Tensor:
+    """`psnr` of the luma of (n, 3, h, w) RGB in [0, 1]."""
+    return psnr(luma(images.double()), luma(originals.double()))
+
+
+def ssim_y(images: Tensor, originals: Tensor) -> Tensor:
+    """`ssim` of the luma of (n, 3, h, w) RGB in [0, 1]."""
+    return ssim(luma(images.double()), luma(originals.double()))
+
+
 def ssim(images: Tensor, originals: Tensor) -> Tensor:
     """Structural similarity (n,), the mean over channels; 1 where nothing differs.
 

@@ -1,13 +1,13 @@
-"""Measures that need no original: NIQE, MANIQA, HyperIQA. The last two need weights one must bring.
+"""Measures that need no original but weights that one must bring: MANIQA, HyperIQA.
 
-All are computed by pyiqa, which is imported when first needed: it takes seconds.
+They are computed by pyiqa, which is imported when first needed: it takes seconds.
 """
 
 import contextlib
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 from unittest import mock
 
 import msgspec
@@ -17,20 +17,9 @@ from torch import Tensor
 from vsanimesr import weights
 from vsanimesr.errors import WeightsError
 from vsanimesr.training import foreign
-from vsanimesr.training.measures import pristine
 
 type Measure = Callable[[Tensor], Tensor]
 """From (n, 3, h, w), RGB in [0, 1], to (n,)."""
-
-
-class Judge(msgspec.Struct, frozen=True, kw_only=True):
-    """A measure without an original, or why it is not there."""
-
-    name: str
-    better: Literal["less", "more"]
-    measure: Measure | None
-    missing: str = ""
-    """Where `measure` is None: what to do."""
 
 
 class Brought(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,9 +38,16 @@ HYPERIQA = Brought(
 )
 
 
-def judges(device: torch.device) -> list[Judge]:
-    """All of them. What cannot be computed here says why and stays in the list."""
-    return [_niqe(), *(_brought(one, device) for one in (MANIQA, HYPERIQA))]
+def placed(brought: Brought, device: torch.device) -> Measure:
+    """A network whose weights lie in the user's cache.
+
+    Raises:
+        WeightsError: They are missing, or cannot be used.
+    """
+    path = weights.cache() / brought.file
+    if not path.is_file():
+        raise WeightsError(f"weights missing, put {brought.file} at {path}")
+    return load(brought, path, device)
 
 
 def load(brought: Brought, path: Path, device: torch.device) -> Measure:
@@ -90,18 +86,3 @@ def _untrained(create: Callable[..., torch.nn.Module]) -> Callable[..., torch.nn
         return create(*args, **options | {"pretrained": False})
 
     return make
-
-
-def _niqe() -> Judge:
-    try:
-        return Judge(name="NIQE", better="less", measure=pristine.niqe())
-    except (WeightsError, ImportError) as error:
-        return Judge(name="NIQE", better="less", measure=None, missing=str(error))
-
-
-def _brought(brought: Brought, device: torch.device) -> Judge:
-    path = weights.cache() / brought.file
-    if not path.is_file():
-        missing = f"weights missing, put {brought.file} at {path}"
-        return Judge(name=brought.name, better="more", measure=None, missing=missing)
-    return Judge(name=brought.name, better="more", measure=load(brought, path, device))

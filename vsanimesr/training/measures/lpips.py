@@ -30,7 +30,7 @@ def lpips(images: Tensor, originals: Tensor, backbone: Name = "alexnet") -> Tens
         images: (n, 3, h, w), RGB in [0, 1], on any device, where it is computed, too.
         originals: The same shape and device.
         backbone: `alexnet` is the authors' choice for judging, `vgg16` is nearer to what perceptual
-            losses see, and thirty times as slow. The weights are fetched on first use.
+            losses see, for 23 times the arithmetic. The weights are fetched on first use.
 
     Returns:
         The distances; NaN where a side is shorter than `LEAST`.
