@@ -124,6 +124,7 @@ def test_the_ablation_is_exported_for_evaluation_and_refused_by_the_filter(tmp_p
 
     peer = peers.load(str(target), torch.device("cpu"))
     clip = torch.rand(1, 4, 3, 16, 12)
+    network.to(memory_format=torch.contiguous_format)  # as it lies in the file
     with torch.no_grad():
         wanted = network(clip)[0]
         again = trained.from_weights(trained.load(str(target)))(clip)[0]

@@ -25,6 +25,7 @@ from vsanimesr.training.degradation.downscale import Downscale
 from vsanimesr.training.degradation.lbo import Lbo
 from vsanimesr.training.degradation.noise import Noise
 from vsanimesr.training.train import journal, loop, recipe, stages
+from vsanimesr.training.train.learners import Learners
 from vsanimesr.training.train.losses import sharpen
 from vsanimesr.training.train.on_device import CrispSamples, OnDevice, ahead
 from vsanimesr.training.train.patches import PatchDataset
@@ -131,6 +132,26 @@ class Interrupting(Halves):
             for one in self.signals:
                 os.kill(os.getpid(), one)
         return super().__getitem__(number)
+
+
+def test_layout_is_of_the_run_not_of_its_checkpoints(fabric, tmp_path):
+    options = recipe.Optimizer(lr=1e-3)
+    settings = recipe.Train(iterations=2, batch=1)
+    learners = Learners(Lbo(), options, settings, recipe.Gan(scales=1), torch.device("cpu"))
+    train(fabric, tmp_path, 1, save_every=1)
+    state = checkpoint.latest(tmp_path)
+    tensors = [
+        value for key in ("params", "params_ema", "discriminator") for value in state[key].values()
+    ]
+    tensors += [value for one in state["adam"]["state"].values() for value in one.values()]
+    assert all(value.is_contiguous() for value in tensors)
+    learners.restore(state)
+    assert same(learners.state()["adam"], state["adam"])
+    for adam in (learners.adam, learners.critics.adam):
+        assert any(value.ndim == 4 and not value.is_contiguous() for value in adam.state)
+        for value in adam.state:
+            assert value.ndim < 4 or value.is_contiguous(memory_format=torch.channels_last)
+            assert adam.state[value]["exp_avg"].stride() == value.stride()
 
 
 INTERRUPTED = {

@@ -1,13 +1,14 @@
 """What a run trains: the networks, their optimisers, and the running average of the generator."""
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
 from vsanimesr.training import checkpoint
+from vsanimesr.training.networks import layout
 from vsanimesr.training.networks.discriminator import MultiScaleDiscriminator
 from vsanimesr.training.train import parts, recipe
 
@@ -17,7 +18,7 @@ class Critics:
 
     def __init__(self, gan: recipe.Gan, options: recipe.Optimizer, device: torch.device) -> None:
         """Draw their first weights from torch's own generator of numbers."""
-        self.network = MultiScaleDiscriminator(gan.scales).to(device)
+        self.network = layout.place(MultiScaleDiscriminator(gan.scales), device)
         self.adam = _adam(self.network, options, gan.lr)
 
 
@@ -41,7 +42,7 @@ class Learners:
             gan: Wants discriminators; None: there are none.
             device: Of all of it.
         """
-        self.generator = generator.to(device)
+        self.generator = layout.place(generator, device)
         self.average = copy.deepcopy(generator).requires_grad_(False)
         self.adam = _adam(generator, options, options.lr)
         self.critics = Critics(gan, options, device) if gan else None
@@ -72,7 +73,7 @@ class Learners:
         if self.critics:
             state["discriminator"] = self.critics.network.state_dict()
             state["adam_of_discriminator"] = self.critics.adam.state_dict()
-        return state
+        return cast(checkpoint.State, layout.plain(state))
 
     def pattern(self) -> checkpoint.State:
         """What `state` looks like after an iteration or more; its numbers mean nothing."""
@@ -85,13 +86,21 @@ class Learners:
         """Go back to what `state` gave, out of a checkpoint that has all of `pattern`."""
         self.generator.load_state_dict(state[checkpoint.PARAMS])
         self.average.load_state_dict(state[checkpoint.EMA])
-        self.adam.load_state_dict(state["adam"])
+        _restore(self.adam, state["adam"])
         self.scaler.load_state_dict(state["scaler"])
         if self.critics:
             self.critics.network.load_state_dict(state["discriminator"])
-            self.critics.adam.load_state_dict(state["adam_of_discriminator"])
+            _restore(self.critics.adam, state["adam_of_discriminator"])
 
 
 def _adam(module: nn.Module, options: recipe.Optimizer, lr: float) -> Adam:
     groups: list[dict[str, Any]] = [{"params": list[Tensor](module.parameters()), "initial_lr": lr}]
     return Adam(groups, lr=lr, betas=options.betas)
+
+
+def _restore(adam: Adam, state: checkpoint.State) -> None:
+    """Give Adam its memories, each as its parameter lies."""
+    adam.load_state_dict(state)
+    for value, memories in adam.state.items():
+        for name in parts.MEMORIES:
+            memories[name] = torch.empty_like(value).copy_(memories[name])

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from vsanimesr.network import Network
 from vsanimesr.training import config
+from vsanimesr.training.networks import layout
 from vsanimesr.training.networks.trained import train_steps
 from vsanimesr.training.train import recipe
 from vsanimesr.training.train.accounts import Accounts
@@ -82,7 +83,7 @@ def train[T](
     learners = Learners(generator, optimizer, settings, losses.gan, device)
     adam, scaler, critics = learners.adam, learners.scaler, learners.critics
     if perceptual:
-        perceptual.to(device)
+        layout.place(perceptual, device)
     standing = Standing(fabric, run, record, settings.batch)
     standing.restore(learners)
     if standing.done > settings.iterations:

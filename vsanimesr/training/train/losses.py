@@ -1,6 +1,6 @@
 """What the stages minimise. Pictures are (n, 3, h, w), RGB, nominally in [0, 1]."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -50,25 +50,25 @@ class Perceptual(nn.Module):
             made: (n, 3, h, w), not clamped; h and w of 16 or more.
             wanted: The same shape.
         """
-        with torch.no_grad():
-            targets = self.features(wanted)
+        layers = zip(LAYERS, self.features(made), self.features(wanted.detach()), strict=True)
         total = made.new_zeros(())
-        for weight, found, target in zip(LAYERS, self.features(made), targets, strict=True):
-            total = total + weight * F.l1_loss(found.to(made.dtype), target.to(made.dtype))
+        for weight, found, target in layers:
+            # What l1_loss does, which would keep both, and so the features of all layers, till the
+            # way back.
+            total = total + weight * (found.to(made.dtype) - target.to(made.dtype)).abs().mean()
         return total
 
-    def features(self, images: Tensor) -> list[Tensor]:
+    def features(self, images: Tensor) -> Iterator[Tensor]:
         """Output of the last convolution of each stage, before its ReLU."""
         z = (images - self.get_buffer("mean")) / self.get_buffer("deviation")
-        place, found = 0, list[Tensor]()
+        place = 0
         for stage, convolutions in enumerate(self.stages):
-            z = F.max_pool2d(F.relu(z), 2) if stage else z
+            z = F.relu(F.max_pool2d(z, 2)) if stage else z  # the same in the other order, of more
             for i in range(convolutions):
                 weight, bias = (self.get_buffer(f"{name}{place}") for name in ("weight", "bias"))
                 z = F.conv2d(F.relu(z) if i else z, weight, bias, padding=1)
                 place += 1
-            found.append(z)
-        return found
+            yield z
 
 
 def gan_of_generator(made: Sequence[Tensor]) -> Tensor:
