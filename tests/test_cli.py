@@ -1,5 +1,6 @@
 """The command: words in, status and streams out."""
 
+import json
 import subprocess
 import sys
 
@@ -207,3 +208,31 @@ def test_the_module_runs_and_stays_light():
         [sys.executable, "-m", "vsanimesr", "--version"], capture_output=True, text=True, check=True
     )
     assert said.stdout == f"vsanimesr {__version__}\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file descriptors")
+@pytest.mark.parametrize("how", [">&-", "2>&-", ">&- 2>&- <&-", "| true", ">/dev/full 2>&1"])
+@pytest.mark.parametrize("words", ["", "--json"])
+def test_streams_that_nobody_reads_are_no_failure(how, words):
+    """The job is done; what is said of it is lost."""
+    code = "import sys, vsanimesr.encode as e; from vsanimesr.encode import Result\n"
+    code += "def do(source, output, report, progress, **_):\n    report('note ü')\n"
+    code += "    return Result(output=output, frames=3, seconds=2.0, rendered=3, resumed=0,\n"
+    code += "                  chunks=1, size=5)\n"
+    code += "e.upscale_file = do\nfrom vsanimesr.cli import main\n"
+    code += f"sys.exit(main('upscale {words} a.mkv b.mkv'.split()))"
+    command = f'"$0" -c "$1" {how}; exit ${{PIPESTATUS[0]}}'
+    status = subprocess.run(["bash", "-c", command, sys.executable, code], check=False).returncode
+    assert status == 0
+
+
+def test_names_in_events_are_utf_8_whatever_the_locale():
+    code = "from vsanimesr.encode.display import Events; import sys; from pathlib import Path\n"
+    code += "import os; Events(sys.stdout).begin(Path(os.fsdecode(b'\\xc3\\xbc')), Path('o'))"
+    said = subprocess.run(
+        [sys.executable, "-X", "utf8=0", "-c", code],
+        env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"},
+        capture_output=True,
+        check=True,
+    ).stdout
+    assert json.loads(said)["file"] == "ü"

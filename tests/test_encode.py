@@ -561,9 +561,32 @@ def test_ffmpeg_that_dies_is_said_so(full, tmp_path, monkeypatch):
 
 
 def test_ffmpeg_that_refuses_is_quoted(full, tmp_path):
-    encoding = Encoding(arguments=("-c:v", "no_such_encoder"))
+    encoding = Encoding(arguments=("-c:v", "libx264", "-preset", "no_such_preset"))
     message = fails("ffmpeg ended with status", full, tmp_path / "o.mkv", encoding=encoding)
-    assert "no_such_encoder" in message
+    assert "no_such_preset" in message
+
+
+@pytest.mark.skipif(os.name != "posix", reason="shell scripts")
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo ffmpeg version 4.4.2-0ubuntu0 Copyright", "is version 4.4, wanted 5.1 or later"),
+        ("echo ffmpeg version n9.1-2 Copyright", "has no libx265"),
+    ],
+)
+def test_an_ffmpeg_on_path_that_cannot_do_it_is_passed_over(
+    variable, tmp_path, monkeypatch, script, why
+):
+    """The wheel's is used, and it is said; where there is none, what to do."""
+    there = tmp_path / "bin" / "ffmpeg"
+    there.parent.mkdir()
+    there.write_text(f"#!/bin/sh\n{script}\n")
+    there.chmod(0o755)
+    monkeypatch.setenv("PATH", str(there.parent), prepend=os.pathsep)
+    _, notes = run(variable, tmp_path / "out.mkv")
+    assert re.fullmatch(rf"{there} {why}; .*ffmpeg.* is used", notes[0])
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    fails(f"{there} {why}; put another ffmpeg on PATH, or install", variable, tmp_path / "o.mkv")
 
 
 def test_lost_frames_are_noticed(full, tmp_path):

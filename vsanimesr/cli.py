@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vsanimesr import __version__
+from vsanimesr import __version__, standard
 from vsanimesr.encode import cli as upscale
 from vsanimesr.errors import VsAnimeSRError
 from vsanimesr.models import RELEASES
@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
+    standard.usable()
     chosen = _parser().parse_args(arguments)
     try:
         return chosen.run(chosen)

@@ -112,9 +112,6 @@ def _run(chosen: argparse.Namespace) -> int:
     from vsanimesr.encode.display import Events, Text
     from vsanimesr.encode.inputs import items
 
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError):  # a name that it cannot encode is no failure
-            stream.reconfigure(errors="backslashreplace")  # pyright: ignore
     todo = items(chosen.sources, chosen.output, recursive=chosen.recursive)
     job = _job(chosen)
     display: Display = Events(sys.stdout) if chosen.json else Text(sys.stdout, sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
@@ -66,8 +67,9 @@ class Text:
         """See `Display`."""
         if self._bar is not None:
             self._bar.clear()
-        self._err.write(f"vsanimesr: {text}\n")
-        self._err.flush()
+        with contextlib.suppress(OSError):  # nobody reads any more: as below
+            self._err.write(f"vsanimesr: {text}\n")
+            self._err.flush()
 
     def move(self, progress: Progress) -> None:
         """See `Display`."""
@@ -133,8 +135,8 @@ class Events:
 
     def begin(self, source: Path, output: Path) -> None:
         """See `Display`."""
-        self._file = str(source)
-        self._write("begin", output=str(output))
+        self._file = _unicode(source)
+        self._write("begin", output=_unicode(output))
 
     def say(self, text: str) -> None:
         """See `Display`."""
@@ -150,11 +152,11 @@ class Events:
 
     def end(self, result: Result) -> None:
         """See `Display`."""
-        self._write("done", **(asdict(result) | {"output": str(result.output)}))
+        self._write("done", **(asdict(result) | {"output": _unicode(result.output)}))
 
     def skip(self, output: Path) -> None:
         """See `Display`."""
-        self._write("skipped", output=str(output))
+        self._write("skipped", output=_unicode(output))
 
     def fail(self, source: Path, text: str) -> None:
         """See `Display`."""
@@ -164,8 +166,14 @@ class Events:
         """See `Display`."""
 
     def _write(self, event: str, **about: object) -> None:
-        self._out.write(json.dumps({"event": event, "file": self._file, **about}) + "\n")
-        self._out.flush()
+        with contextlib.suppress(OSError):  # nobody reads any more: the film is made all the same
+            self._out.write(json.dumps({"event": event, "file": self._file, **about}) + "\n")
+            self._out.flush()
+
+
+def _unicode(path: Path) -> str:
+    """A name in JSON, whatever the locale; bytes that are not UTF-8 become lone surrogates."""
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
 def line(progress: Progress) -> str:

@@ -81,6 +81,13 @@ class Encoding:
             *(f"-{_PARAMETERS[self.encoder]}:v:0", ":".join([_STATED[self.encoder], *more])),
         ]
 
+    @property
+    def codec(self) -> str:
+        """The encoder, as ffmpeg calls it; empty: it chooses itself."""
+        options = self.options()
+        place = own_option(options, "-c|-codec|-vcodec")
+        return "" if place is None or options[place] == "copy" else options[place]
+
     def settings(self) -> str:
         """For the result's tags: chunks do not say how they were encoded."""
         return " ".join(word.removesuffix(":v:0") for word in self.options())

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsanimesr import __version__
 from vsanimesr.encode.durable import temporary
-from vsanimesr.encode.ffmpeg import find_ffmpeg
+from vsanimesr.encode.ffmpeg import find_ffmpeg, version
 from vsanimesr.encode.script import is_script, script_facts
 
 if TYPE_CHECKING:
@@ -86,16 +85,14 @@ def maker_facts(renderer: Renderer, touch: Chunk, folder: Path) -> dict[str, str
         "VapourSynth": str(vs.__version__.release_major),
         **{name: f"{plugin.version.major}.{plugin.version.minor}" for name, plugin in here.items()},
         **renderer.film.upscale.engine(),
-        "ffmpeg": _ffmpeg(),
+        "ffmpeg": _ffmpeg(renderer.film.encoding.codec),
         f"frame {touch.start}": renderer.digest(touch.start)[:SHOWN],
         f"frame {touch.start} encoded": made.sha256[:SHOWN],
         "head of chunks": made.head[:SHOWN],
     }
 
 
-def _ffmpeg() -> str:
-    said = subprocess.run(
-        [str(find_ffmpeg()), "-version"], capture_output=True, text=True, check=False
-    ).stdout
+def _ffmpeg(encoder: str) -> str:
+    said = version(str(find_ffmpeg(encoder)))
     first = said.partition("\n")[0].removeprefix("ffmpeg version ").partition(" Copyright")[0]
     return f"{first} ({hashlib.sha256(said.encode()).hexdigest()[:SHOWN]})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -18,6 +19,8 @@ from vsanimesr.errors import EncodeError
 if TYPE_CHECKING:
     from collections.abc import Buffer, Iterable
 
+OLDEST = (5, 1)
+"""The first ffmpeg that has `-fps_mode`."""
 LAST = 8
 """Lines of what ffmpeg said last that are kept, besides the first error."""
 _CONSEQUENCE = (
@@ -28,22 +31,80 @@ _CONSEQUENCE = (
 """What ffmpeg itself says because of an error that it told before."""
 
 
-def find_ffmpeg() -> Path:
-    """Locate ffmpeg: on PATH, else the one of the imageio-ffmpeg package.
+def find_ffmpeg(encoder: str = "") -> Path:
+    """Locate ffmpeg: the one on PATH, unless it cannot do it; else that of imageio-ffmpeg.
+
+    Args:
+        encoder: What it must have; empty: any will do.
 
     Raises:
-        EncodeError: Neither is there.
+        EncodeError: None is there, or none of them can do it.
     """
-    if found := shutil.which("ffmpeg"):
-        return Path(found)
+    found = list[str]()
+    if there := shutil.which("ffmpeg"):
+        found.append(there)
     with contextlib.suppress(ImportError, RuntimeError):  # it raises where it has no binary
         import imageio_ffmpeg
 
-        return Path(imageio_ffmpeg.get_ffmpeg_exe())
+        found.append(imageio_ffmpeg.get_ffmpeg_exe())
+    if not found:
+        raise EncodeError(
+            "upscale: ffmpeg, which encodes the video, is not there; put it on PATH "
+            "or install one: pip install imageio-ffmpeg"
+        )
+    why = list[str]()
+    for program in dict.fromkeys(found):
+        if not (said := shortcoming(program, encoder)):
+            return Path(program)
+        why.append(f"{program} {said}")
     raise EncodeError(
-        "upscale: ffmpeg, which encodes the video, is not there; put it on PATH "
-        "or install one: pip install imageio-ffmpeg"
+        f"upscale: {', '.join(why)}; put another ffmpeg on PATH, or install one: "
+        "pip install -U imageio-ffmpeg"
     )
+
+
+def passed_over(encoder: str) -> str:
+    """Words on the ffmpeg on PATH where it is not the one that is used; else nothing.
+
+    Raises:
+        EncodeError: As of `find_ffmpeg`.
+    """
+    used, there = find_ffmpeg(encoder), shutil.which("ffmpeg")
+    why = shortcoming(there, encoder) if there else ""
+    return f"{there} {why}; {used} is used" if why else ""
+
+
+@functools.cache
+def shortcoming(program: str, encoder: str) -> str:
+    """Why an ffmpeg cannot be used, in words that go on from its name; empty: it can."""
+    try:
+        told = _told(program, "-hide_banner", "-h", f"encoder={encoder or 'rawvideo'}")
+        number = re.search(r"^ffmpeg version n?(\d+)\.(\d+)", version(program))
+    except OSError as error:
+        return f"cannot be started ({error.strerror})"
+    if number and (int(number[1]), int(number[2])) < OLDEST:
+        return f"is version {number[1]}.{number[2]}, wanted {OLDEST[0]}.{OLDEST[1]} or later"
+    return "" if not encoder or re.search(r"^Encoder ", told, re.MULTILINE) else f"has no {encoder}"
+
+
+def version(program: str) -> str:
+    """What an ffmpeg says of itself.
+
+    Raises:
+        OSError: It cannot be started.
+    """
+    return _told(program, "-version")
+
+
+def _told(*command: str) -> str:
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        stdin=subprocess.DEVNULL,
+    ).stdout
 
 
 class Process:

@@ -13,7 +13,7 @@ from vsanimesr.encode.durable import publish, temporary
 from vsanimesr.encode.encoders import Encoding
 from vsanimesr.encode.enlarge import AnimeSR, Upscale
 from vsanimesr.encode.facts import film_facts
-from vsanimesr.encode.ffmpeg import find_ffmpeg
+from vsanimesr.encode.ffmpeg import passed_over
 from vsanimesr.encode.film import Film
 from vsanimesr.encode.hdr import lost, static
 from vsanimesr.encode.hire import children, gpus, here
@@ -112,7 +112,8 @@ def upscale_file(
     if output.is_symlink():
         output = output.resolve()
     muxer = check_paths(source, output, overwrite)
-    find_ffmpeg()  # or its absence is told before anything takes its time
+    if note := passed_over(encoding.codec):  # and the absence of any is told before all else
+        report(note)
     with held(output, report) as parts, logged(report):
         if fresh:
             parts.forget()

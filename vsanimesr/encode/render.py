@@ -51,7 +51,7 @@ class Renderer:
             EncodeError: The source cannot be opened or enlarged, ffmpeg is not there.
         """
         self.film = film
-        self._ffmpeg = find_ffmpeg()
+        self._ffmpeg = find_ffmpeg(film.encoding.codec)
         self.video = video or open_video(film)
         self._scenes = set(film.scenes)
         clip = marked(self.video.clip, self._scenes)

@@ -112,6 +112,7 @@ def plan(path: Path, muxer: str, *, track: int | None = None, video: bool = True
         EncodeError: The file is missing, is no media file, or holds no such video.
     """
     try:
+        import av  # noqa: F401 (whether it is there)
         from av.error import FFmpegError
         from av.format import Flags
     except ImportError as error:

@@ -40,7 +40,8 @@ def try_encoder(film: Film, video: Source, path: Path, muxer: str) -> None:
     form = format_id(encoding.format)
     width, height = film.upscale.size(video.clip, form)
     frame = core.std.BlankClip(None, width, height, form, length=1, keep=True).get_frame(0)
-    words = command(find_ffmpeg(), frame, video.times.rate, encoding.options())
+    program = find_ffmpeg(encoding.codec)
+    words = command(program, frame, video.times.rate, encoding.options())
     process = Process([*words, url(path)])
     try:
         process.write(frame.readchunks())
