@@ -13,7 +13,7 @@ __all__ = ["film", "index_elsewhere", "wanted"]  # fixtures
 
 @pytest.fixture
 def cluster(tmp_path_factory):
-    import dask
+    import dask.config
 
     # A worker that dies begins anew; where the machine is busy that takes more than 15 s.
     patient = dask.config.set({"distributed.deploy.lost-worker-timeout": "200s"})

@@ -2,17 +2,20 @@
 
 import io
 import json
+import re
 import sys
 from fractions import Fraction
 
 import av
 import pytest
+import vapoursynth as vs
 from enlargers import By
+from safetensors.numpy import save_file
 from test_survival import film, index_elsewhere, run
 
 from vsanimesr import encode
 from vsanimesr.cli import main
-from vsanimesr.encode import Encoding, Progress, display
+from vsanimesr.encode import AnimeSR, Encoding, Progress, display, messages
 from vsanimesr.encode.ffmpeg import Process
 from vsanimesr.encode.inputs import items
 from vsanimesr.encode.progress import Pace
@@ -87,6 +90,53 @@ def test_a_script_is_a_source(film, tmp_path):
         run(script, tmp_path / "other.mkv")
 
 
+def test_a_script_without_a_rate_states_durations(tmp_path):
+    script, output = tmp_path / "film.vpy", tmp_path / "out.mkv"
+    script.write_text(
+        "import vapoursynth as vs\nblank = vs.core.std.BlankClip\n"
+        "made = dict(width=32, height=24, format=vs.YUV420P8, length=3)\n"
+        "parts = [blank(fpsnum=rate, **made) for rate in (25, 50, 10)]\n"
+        "clip = vs.core.std.Splice(parts)\nassert not clip.fps\n"
+        "clip.set_output()\n"
+    )
+    run(script, output, chunk=2)
+    with av.open(str(output)) as container:
+        stream = container.streams.video[0]
+        pts = sorted(
+            (p.pts or 0) * stream.time_base * 1000 for p in container.demux(stream) if p.size
+        )
+        assert pts == [0, 40, 80, 120, 140, 160, 180, 280, 380]
+        assert container.duration == 480_000
+    text = script.read_text().replace("clip.set", "clip.std.RemoveFrameProps('_DurationNum').set")
+    script.write_text(text)
+    with pytest.raises(EncodeError, match=r"film.vpy says no duration, .*AssumeFPS"):
+        run(script, tmp_path / "other.mkv")
+
+
+def test_other_weights_are_refused_on_resume(film, fixed_weights, tmp_path):
+    """By what is in the file, whatever it is called."""
+    model, output = tmp_path / "mine.safetensors", tmp_path / "out.mkv"
+
+    class Mine(By):
+        def arguments(self):
+            return AnimeSR({"model": str(model)}).arguments()
+
+    def stop(progress):
+        if progress.stage == "chunks" and progress.done > 30:
+            raise KeyboardInterrupt
+
+    save_file(fixed_weights, model)
+    with pytest.raises(KeyboardInterrupt):
+        run(film, output, upscale=Mine(), chunk=12, progress=stop)
+    save_file({name: value * 1.01 for name, value in fixed_weights.items()}, model)
+    with pytest.raises(
+        EncodeError, match=r"weights [0-9a-f]+ then and [0-9a-f]+ now; give --fresh"
+    ):
+        run(film, output, upscale=Mine(), chunk=12)
+    save_file(fixed_weights, model)
+    assert run(film, output, upscale=Mine(), chunk=12).resumed > 0
+
+
 # What is refused before anything takes its time
 
 
@@ -115,11 +165,12 @@ def test_a_format_that_the_encoder_would_change(film, tmp_path):
 
 
 def test_a_size_that_the_encoder_refuses(film, tmp_path):
-    def wide(clip, format_id):
-        return clip.resize.Point(20_000, 32, format=format_id)
+    class Wide(By):
+        def size(self, clip, format_id):
+            return 20_000, 32
 
     with pytest.raises(EncodeError, match=r"frames of 20000x32 in yuv420p10 cannot be encoded"):
-        run(film, tmp_path / "out.mkv", encoding=Encoding(encoder="x264"), upscale=By(wide))
+        run(film, tmp_path / "out.mkv", encoding=Encoding(encoder="x264"), upscale=Wide())
 
 
 def test_the_first_error_is_kept():
@@ -139,6 +190,34 @@ def test_a_line_now_and_then_without_a_terminal(monkeypatch):
     shown.move(Progress(stage="chunks", done=10, total=100, rate=2.5))
     assert err.getvalue() == "vsanimesr: chunks: 10 of 100, 2.50 a second, 0:36 left\n"
     assert display.clock(3725) == "1:02:05"
+
+
+def test_the_bar_of_a_terminal():
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    err = Terminal()
+    shown = display.Text(io.StringIO(), err)
+    for stage, total in (("index", 100), ("scenes", 240), ("chunks", 240), ("join", 240)):
+        for done in (0, total):
+            shown.move(Progress(stage=stage, done=done, total=total, rate=2.0 * done))
+        shown.say(f"of {stage}")
+    shown.close()
+    lines = [line.strip() for line in re.split(r"[\r\n]", err.getvalue()) if line.strip()]
+    for stage in ("index", "scenes", "chunks", "join"):
+        assert any(re.match(rf"{stage} +0% \| +\|", line) for line in lines)
+        assert f"vsanimesr: of {stage}" in lines
+    assert lines[-1] == "vsanimesr: of join"
+
+
+def test_how_far_the_index_is_is_heard(film):
+    seen = []
+    with messages.indexing(seen.append):
+        vs.core.log_message(vs.MESSAGE_TYPE_INFORMATION, "VideoSource track #0 index progress 7%")
+        vs.core.log_message(vs.MESSAGE_TYPE_INFORMATION, "something else 8%")
+    vs.core.log_message(vs.MESSAGE_TYPE_INFORMATION, "VideoSource track #0 index progress 9%")
+    assert seen == [7]
 
 
 def test_what_is_left_is_reckoned_from_what_this_run_has_made(monkeypatch):
@@ -161,7 +240,7 @@ def test_events_for_programs(film, tmp_path, cheap, capsys):
     assert err == ""
     assert events[0] == {"event": "begin", "file": str(film), "output": str(output)}
     stages = dict.fromkeys(e["stage"] for e in events if e["event"] == "progress")
-    assert list(stages) == ["index", "scenes", "check", "chunks", "join"]
+    assert list(stages) == ["index", "scenes", "chunks", "join"]  # nothing to check
     assert events[-1]["event"] == "done"
     assert (events[-1]["frames"], events[-1]["size"]) == (48, output.stat().st_size)
 

@@ -206,8 +206,9 @@ def _opened(
     progress: Callable[[Progress], None],
 ) -> Source:
     """The film's source; what is to be known of it is told."""
-    Pace("index", 0, progress)
-    video = open_video(film)
+    pace = Pace("index", 100, progress)
+    video = open_video(film, lambda percent: pace.at(percent, 100))
+    pace.at(100, 100)
     lost = _lost(video, film.encoding, film.source)
     for note in (video.times.note, *video.notes, *(rest.notes if rest else ()), lost):
         if note:
@@ -254,8 +255,11 @@ def _looked_at(
 ) -> dict[Chunk, Made]:
     """Chunks that an earlier run has made, each looked at again."""
     found: dict[Chunk, Made] = {}
-    pace = Pace("check", len(chunks), progress)
-    for chunk in chunks:
+    begun = [chunk for chunk in chunks if journal.knows(chunk)]
+    if not begun:
+        return found
+    pace = Pace("check", len(begun), progress)
+    for chunk in begun:
         if made := journal.made(chunk):
             found[chunk] = made
         pace.moved()

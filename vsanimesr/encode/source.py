@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from vsanimesr.encode.ffmpeg import find_ffmpeg
 from vsanimesr.encode.index import index
+from vsanimesr.encode.messages import indexing
 from vsanimesr.encode.names import raw, shown, url
 from vsanimesr.encode.picture import Picture, applied, picture
 from vsanimesr.encode.times import UNKNOWN, Times, frame_times
@@ -18,7 +19,7 @@ from vsanimesr.errors import EncodeError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     import vapoursynth as vs
@@ -41,7 +42,14 @@ class Source:
     """What the container says of the picture."""
 
 
-def open_source(path: Path, track: int, *, incomplete: bool = False, fields: bool = True) -> Source:
+def open_source(
+    path: Path,
+    track: int,
+    *,
+    incomplete: bool = False,
+    fields: bool = True,
+    moved: Callable[[int], None] = lambda _: None,
+) -> Source:
     """Open one video stream of a file.
 
     Args:
@@ -49,6 +57,7 @@ def open_source(path: Path, track: int, *, incomplete: bool = False, fields: boo
         track: The stream's number among all streams of the file.
         incomplete: Whether a source may be shorter than its container states.
         fields: Whether marks of interlaced frames are believed.
+        moved: Called with how much of the file is looked at, in percent.
 
     Raises:
         EncodeError: BestSource is missing, the video cannot be decoded, it changes its size or
@@ -73,16 +82,17 @@ def open_source(path: Path, track: int, *, incomplete: bool = False, fields: boo
         stated = Fraction(stream.average_rate or 0)
         restarts = bool(container.format.flags & Flags.ts_discont.value)
     opening: dict[str, Any] = {
-        **{"track": track, "variableformat": -1, "showprogress": False},
+        **{"track": track, "variableformat": -1, "showprogress": True},
         # BestSource's default of 100 MB is held anew each time a film is read from its start: of
         # small frames that is thousands. Some are needed, for they are asked for out of order.
         "cachesize": min(100, 8 + CACHED * 3 * pixels // 10**6),
         "apply_rotation": False,  # what is cropped is cropped before it is turned
     }
     try:
-        found = core.bs.VideoSource(
-            raw(path), **opening, **place.arguments(), exporttimestamps=True
-        )
+        with indexing(moved):
+            found = core.bs.VideoSource(
+                raw(path), **opening, **place.arguments(), exporttimestamps=True
+            )
     except vs.Error as error:
         raise EncodeError(f"upscale: cannot decode {shown(path)}: {error}") from error
     _unchanged(path, before)

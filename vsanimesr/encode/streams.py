@@ -112,8 +112,7 @@ def plan(path: Path, muxer: str, *, track: int | None = None, video: bool = True
         EncodeError: The file is missing, is no media file, or holds no such video.
     """
     try:
-        import av  # noqa: F401 (whether it is there)
-        from av.error import FFmpegError
+        import av.error
         from av.format import Flags
     except ImportError as error:
         raise EncodeError("upscale: PyAV is missing; install it: pip install av") from error
@@ -121,7 +120,7 @@ def plan(path: Path, muxer: str, *, track: int | None = None, video: bool = True
         raise EncodeError(f"upscale: {shown(path)} is not there, or is no file")
     try:
         container = reader(path)
-    except (FFmpegError, OSError) as error:
+    except (av.error.FFmpegError, OSError) as error:
         raise EncodeError(
             f"upscale: {shown(path)} is not a video that can be read: {error.strerror or error}"
         ) from error

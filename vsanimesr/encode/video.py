@@ -8,11 +8,17 @@ from vsanimesr.encode.script import is_script, open_script
 from vsanimesr.encode.source import Source, open_source
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vsanimesr.encode.film import Film
 
 
-def open_video(film: Film) -> Source:
+def open_video(film: Film, moved: Callable[[int], None] = lambda _: None) -> Source:
     """Open a film's source.
+
+    Args:
+        film: Whose.
+        moved: Called with how much of a file is looked at, in percent.
 
     Raises:
         EncodeError: It cannot be used.
@@ -20,5 +26,9 @@ def open_video(film: Film) -> Source:
     if is_script(film.source):
         return open_script(film.source, progressive=film.progressive)
     return open_source(
-        film.source, film.track, incomplete=film.incomplete, fields=not film.progressive
+        film.source,
+        film.track,
+        incomplete=film.incomplete,
+        fields=not film.progressive,
+        moved=moved,
     )
