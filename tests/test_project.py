@@ -13,7 +13,18 @@ PACKAGE = ROOT / "vsanimesr"
 
 # Each may import from those above it only.
 LAYERS = [
-    {"errors", "interrupts", "models", "lru", "pth", "pickled", "wheel", "recurrence", "colour"}
+    {
+        "errors",
+        "interrupts",
+        "standard",
+        "models",
+        "lru",
+        "pth",
+        "pickled",
+        "wheel",
+        "recurrence",
+        "colour",
+    }
     | {"resample", "strips", "still", "bench_choices"},
     {"options", "network", "weights", "calibration"},
     {"engines"},
