@@ -353,6 +353,21 @@ def test_bf16_keeps_weights_and_average_in_fp32(fabric, tmp_path):
     assert said[0] == pytest.approx(said[1], rel=0.02)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_bf16_is_told_where_the_processor_does_not_multiply_it(
+    tmp_path, monkeypatch, caplog, precision
+):
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    stage = recipe.LboStage(
+        data=recipe.Pairs(roots=(tmp_path,)),
+        optimizer=recipe.Optimizer(lr=1e-3),
+        train=recipe.Train(iterations=1, batch=1, precision=precision),
+    )
+    with pytest.raises(TrainingError, match="0 pictures in lr"):
+        stages.run(stage, tmp_path, "cpu")
+    assert ('faster here with "fp32"' in caplog.text) == (precision == "bf16")
+
+
 def test_the_sharpened_target(fabric, tmp_path):
     torch.manual_seed(5)
     sample = Halves()[0]

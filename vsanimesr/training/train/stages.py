@@ -1,5 +1,6 @@
 """From a recipe to a run: the generator, its samples and its losses, handed to the loop."""
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,6 +13,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import nn
 from torch.utils.data import Dataset
 
+from vsanimesr.engines.processor import processor
 from vsanimesr.errors import TrainingError
 from vsanimesr.training import checkpoint, config
 from vsanimesr.training.clips import ClipStore
@@ -24,6 +26,11 @@ from vsanimesr.training.train.on_device import CrispSamples, OnDevice
 from vsanimesr.training.train.patches import PatchDataset
 from vsanimesr.training.train.samples import ClipSamples, PairSamples, Sample
 from vsanimesr.weights import compare
+
+MULTIPLY_BF16 = ("amx", "avx512_bf16")
+"""Kinds of processors (`engines.processor.KINDS`) on which bf16 is faster than fp32."""
+
+log = logging.getLogger("vsanimesr")
 
 
 def run(stage: recipe.Stage, folder: Path, device: str) -> None:
@@ -40,6 +47,11 @@ def run(stage: recipe.Stage, folder: Path, device: str) -> None:
     settings, losses = stage.train, stage.losses
     if settings.precision == "fp16" and device == "cpu":
         raise TrainingError('train.precision = "fp16" on the CPU, wanted "bf16" or "fp32"')
+    if settings.precision == "bf16" and device == "cpu" and processor() not in MULTIPLY_BF16:
+        log.warning(
+            'train.precision = "bf16", which this processor does not multiply by itself; training '
+            'is faster here with "fp32", by a recipe of its own'
+        )
     if settings.deterministic:
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.backends.cudnn.benchmark = False
