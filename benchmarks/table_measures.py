@@ -12,7 +12,7 @@ from table_clips import Sizes
 from torch import Tensor
 
 from vsanimesr.training import pictures
-from vsanimesr.training.measures import fidelity
+from vsanimesr.training.measures import fidelity, lpips
 
 OUTPUTS = "outputs"
 """Folder of the pictures, ROW/SEED.npz."""
@@ -27,8 +27,9 @@ type Scores = dict[str, dict[str, float]]
 MEASURES: dict[str, Callable[[], Measure]] = {
     "psnr": lambda: fidelity.psnr,
     "ssim": lambda: fidelity.ssim,
+    "lpips": lambda: lpips.lpips,
 }
-"""What makes each measure; more of these is better."""
+"""What makes each measure. Of the first two more is better, of the last less."""
 
 
 def measure(folder: Path, sizes: Sizes, names: Sequence[str]) -> None:

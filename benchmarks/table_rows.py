@@ -50,10 +50,10 @@ BUDGETS = {
         workers=0,
     ),
     "cpu": Budget(
-        sizes=Sizes(clips=16, films=4, film=(512, 320), length=6, frames=7),
+        sizes=Sizes(clips=16, films=12, film=(512, 320), length=3, frames=7),
         plain=1200,
-        operator=800,
-        degradation=150,
+        operator=2000,
+        degradation=120,
         structure=300,
         gan=50,
         patch=64,
@@ -63,7 +63,7 @@ BUDGETS = {
         workers=0,
     ),
     "gpu": Budget(
-        sizes=Sizes(clips=48, films=12, film=(512, 320), length=11, frames=10),
+        sizes=Sizes(clips=48, films=24, film=(512, 320), length=6, frames=10),
         plain=8000,
         operator=6000,
         degradation=4000,
@@ -107,47 +107,45 @@ def jobs(folder: Path, budget: Budget, seeds: int) -> list[Job]:
     found = [
         _network(folder, budget, PLAIN, 0, "basic-l1.toml", budget.plain, degrade=REDUCTION),
     ]
-    for kind in KNOWN:
-        found += [_operator(folder, budget, kind, true=true) for true in (False, True)]
+    found += [_operator(folder, budget, kind) for kind in KNOWN]
     for seed in range(seeds):
         found += _degradations(folder, budget, seed)
         found += _structures(folder, budget, seed)
         found += _stages(folder, budget, seed)
+    found += [_operator(folder, budget, kind, rescaled=True) for kind in KNOWN]
+    pool = tuple(f"lbo-{kind}-rescaled" for kind in KNOWN)
+    for seed in range(seeds):
+        found.append(_degradation(folder, budget, "3 LBOs, rescaled", seed, "final-l1.toml", pool))
     return found
 
 
-def pairs(folder: Path, kind: str, *, true: bool) -> Path:
-    """Where the pairs of a video are: those that `rescale` makes, or what it was made of."""
-    return folder / table_clips.VIDEOS / f"{kind}-{'pairs' if true else 'rescaled'}"
+def pairs(folder: Path, kind: str, *, rescaled: bool) -> Path:
+    """Where the pairs of a video are: what it was made of, or those that `rescale` makes."""
+    return folder / table_clips.VIDEOS / f"{kind}-{'rescaled' if rescaled else 'pairs'}"
 
 
 def _degradations(folder: Path, budget: Budget, seed: int) -> list[Job]:
     """The paper's table 2, left: from one network, with as many iterations of each degradation."""
-
-    def row(name: str, recipe: str, operators: tuple[str, ...] = ()) -> Job:
-        return _network(
-            folder,
-            budget,
-            name,
-            seed,
-            recipe,
-            budget.degradation,
-            start=f"{PLAIN}/0",
-            operators=operators,
-        )
-
     pool = tuple(f"lbo-{kind}" for kind in KNOWN)
-    singles = [
-        row(f"1 LBO: {kind}", f"ablation-lbo-{k}-l1.toml", (f"lbo-{kind}",))
-        for k, kind in enumerate(KNOWN, 1)
-    ]
+    rows: dict[str, tuple[str, tuple[str, ...]]] = {
+        "BasicOP-only": ("basic-l1.toml", ()),
+        "3 LBOs": ("final-l1.toml", pool),
+    }
+    for k, one in enumerate(pool, 1):
+        rows[f"1 LBO: {one.removeprefix('lbo-')}"] = (f"ablation-lbo-{k}-l1.toml", (one,))
+    rows["NN-only"] = ("ablation-nn-only-l1.toml", pool[:1])
     return [
-        row("BasicOP-only", "basic-l1.toml"),
-        row("3 LBOs", "final-l1.toml", pool),
-        *singles,
-        row("NN-only", "ablation-nn-only-l1.toml", pool[:1]),
-        row("3 LBOs, true pairs", "final-l1.toml", tuple(f"{one}-true" for one in pool)),
+        _degradation(folder, budget, name, seed, recipe, operators)
+        for name, (recipe, operators) in rows.items()
     ]
+
+
+def _degradation(
+    folder: Path, budget: Budget, row: str, seed: int, recipe: str, operators: tuple[str, ...]
+) -> Job:
+    """One row of them."""
+    start, iterations = f"{PLAIN}/0", budget.degradation
+    return _network(folder, budget, row, seed, recipe, iterations, start=start, operators=operators)
 
 
 def _structures(folder: Path, budget: Budget, seed: int) -> list[Job]:
@@ -232,24 +230,24 @@ def _network(
     )
 
 
-def _operator(folder: Path, budget: Budget, kind: str, *, true: bool) -> Job:
+def _operator(folder: Path, budget: Budget, kind: str, *, rescaled: bool = False) -> Job:
     iterations = budget.operator
     settings: Settings = {
-        "data.roots": [str(pairs(folder, kind, true=true))],
+        "data.roots": [str(pairs(folder, kind, rescaled=rescaled))],
         "data.patch": min(64, budget.sizes.film[1] // 4),
         "data.workers": budget.workers,
-        "optimizer.lr": 1e-3,
+        "optimizer.lr": 2e-3,
         "optimizer.milestones": [iterations * part // 10 for part in (5, 7, 8, 9)],
         "losses.mse": 1.0,  # as the released code
         "train.iterations": iterations,
         "train.batch": 8,
     }
     return Job(
-        row=f"lbo-{kind}{'-true' if true else ''}",
+        row=f"lbo-{kind}{'-rescaled' if rescaled else ''}",
         seed=0,
         recipe="lbo-l1.toml",
         settings=settings | _kept(0),
-        after=() if true else (f"{PLAIN}/0",),
+        after=(f"{PLAIN}/0",) if rescaled else (),
         tested=False,
     )
 

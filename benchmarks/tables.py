@@ -94,8 +94,8 @@ def attempt(folder: Path, job: Job, budget: Budget, device: str) -> bool:
         if not free or finished(folder, job):
             return False
         print(f"{time.strftime('%H:%M:%S')} {job.name}", flush=True)
-        if job.row.startswith("lbo-") and job.after:
-            rescale(folder, job.row.removeprefix("lbo-"), budget, device)
+        if job.row.endswith("-rescaled"):
+            rescale(folder, job.row.split("-")[1], budget, device)
         train(place, job, device)
         if job.tested:
             weights = place / "weights.safetensors"
@@ -135,7 +135,7 @@ def rescale(folder: Path, kind: str, budget: Budget, device: str) -> None:
     sizes = budget.sizes
     model = folder / "runs" / table_rows.PLAIN / "0" / "weights.safetensors"
     words = ["rescale", folder / table_clips.VIDEOS / kind]
-    words += [table_rows.pairs(folder, kind, true=False), "--model", model, "--factor", FACTOR]
+    words += [table_rows.pairs(folder, kind, rescaled=True), "--model", model, "--factor", FACTOR]
     words += ["--clips", sizes.films * len(learning.CARTOONS), "--length", sizes.length]
     if status := cli.main([*map(str, words), "--device", device]):
         sys.exit(status)

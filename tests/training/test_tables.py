@@ -89,12 +89,12 @@ def test_jobs_come_after_what_they_need_and_seed_by_seed(tables, tmp_path):
     assert len(set(names)) == len(names)
     for place, job in enumerate(jobs):
         assert set(job.after) <= set(names[:place])
-    seeds = [job.seed for job in jobs]
+    seeds = [job.seed for job in jobs if "rescaled" not in job.row]
     assert seeds == sorted(seeds)
     for job in jobs:
         path = BENCHMARKS.parent / "training" / job.recipe
         stage = tables.config.load(path, tables.recipe.Stage, tables.table_rows.overrides(job))
-        assert stage.train.iterations in (1200, 800, 300, 150, 50)
+        assert stage.train.iterations in (1200, 2000, 300, 120, 50)
 
 
 @pytest.mark.slow
