@@ -6,6 +6,7 @@ none of them. A test clip was small before one of them acted, and was compressed
 
 # pyright: reportMissingImports=none
 from collections.abc import Callable
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ KNOWN: dict[str, Callable[[Tensor], Tensor]] = {"halo": halo, "tape": tape, "lin
 """By name, from (t, 3, 2h, 2w) to (t, 3, h, w) in [0, 1]. Learnable operator k+1 is of number k."""
 
 
+@cache
 def tests(sizes: Sizes) -> dict[str, tuple[Tensor, Tensor]]:
     """Degraded and crisp clips, (t, 3, h, w) and (t, 3, 4h, 4w), by `KIND/CARTOON-SEED`.
 

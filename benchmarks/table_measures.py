@@ -12,7 +12,7 @@ from table_clips import Sizes
 from torch import Tensor
 
 from vsanimesr.training import pictures
-from vsanimesr.training.measures import fidelity, lpips
+from vsanimesr.training.measures import dists, fidelity, lpips
 
 OUTPUTS = "outputs"
 """Folder of the pictures, ROW/SEED.npz."""
@@ -28,8 +28,9 @@ MEASURES: dict[str, Callable[[], Measure]] = {
     "psnr": lambda: fidelity.psnr,
     "ssim": lambda: fidelity.ssim,
     "lpips": lambda: lpips.lpips,
+    "dists": lambda: dists.dists,
 }
-"""What makes each measure. Of the first two more is better, of the last less."""
+"""What makes each measure. Of the first two more is better, of the others less."""
 
 
 def measure(folder: Path, sizes: Sizes, names: Sequence[str]) -> None:
