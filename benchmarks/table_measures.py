@@ -2,22 +2,30 @@
 
 # pyright: reportMissingImports=none
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 
+import learning
 import msgspec
 import numpy as np
 import table_clips
 import torch
+import torch.nn.functional as F
 from table_clips import Sizes
 from torch import Tensor
 
-from vsanimesr.training import pictures
+from vsanimesr.training import checkpoint, pictures
+from vsanimesr.training.degradation.downscale import DownscaleDraw
+from vsanimesr.training.degradation.lbo import Lbo
 from vsanimesr.training.measures import dists, fidelity, lpips
 
 OUTPUTS = "outputs"
 """Folder of the pictures, ROW/SEED.npz."""
 SCORES = "scores"
 """Folder of the measures, ROW/SEED.json: by measure, by clip."""
+
+OPERATORS = "operators.md"
+"""File there, of how near learnt operators come."""
 
 type Measure = Callable[[Tensor, Tensor], Tensor]
 """Of made and crisp pictures (n, 3, h, w) in [0, 1], one value each."""
@@ -37,6 +45,8 @@ def measure(folder: Path, sizes: Sizes, names: Sequence[str]) -> None:
     """Take the measures that are missing of all pictures that are kept."""
     crisp = {name: pair[1] for name, pair in table_clips.tests(sizes).items()}
     made = {name: MEASURES[name]() for name in names}
+    (folder / SCORES).mkdir(parents=True, exist_ok=True)
+    (folder / SCORES / OPERATORS).write_text(nearness(folder))
     for path in sorted((folder / OUTPUTS).glob("*/*.npz")):
         kept = folder / SCORES / path.parent.name / f"{path.stem}.json"
         scores: Scores = msgspec.json.decode(kept.read_bytes()) if kept.is_file() else {}
@@ -52,6 +62,40 @@ def measure(folder: Path, sizes: Sizes, names: Sequence[str]) -> None:
         kept.parent.mkdir(parents=True, exist_ok=True)
         pictures.write_bytes(kept, msgspec.json.encode(scores))
         print(path.parent.name, path.stem, flush=True)
+
+
+def nearness(folder: Path) -> str:
+    """How near learnt operators come to what they were learnt from, on a cartoon in no pair.
+
+    PSNR of the halved picture to what the known degradation and the codec made of it, beside that
+    of bicubic halving.
+    """
+    clips = islice(learning.crisp_clips(learning.OTHER, 1), 4)
+    crisp = [F.avg_pool2d(clip, 2) for _, clip in clips]
+    lines = ["\noperators\n", "| degradation | bicubic | learnt | rescaled |", "|---|---|---|---|"]
+    for kind, degrade in table_clips.KNOWN.items():
+        wanted = [table_clips.CODEC(degrade(images)) for images in crisp]
+        halves: list[Callable[[Tensor], Tensor] | None] = [DownscaleDraw(2, "bicubic")]
+        for name in (f"lbo-{kind}", f"lbo-{kind}-rescaled"):
+            run = folder / "runs" / name / "0"
+            halves.append(_operator(run) if (run / "done").is_file() else None)
+        cells = ["" if half is None else f"{_near(half, crisp, wanted):.2f}" for half in halves]
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _operator(run: Path) -> Lbo:
+    operator = Lbo()
+    operator.load_state_dict(checkpoint.weights(run))
+    return operator
+
+
+@torch.no_grad()
+def _near(
+    half: Callable[[Tensor], Tensor], crisp: Sequence[Tensor], wanted: Sequence[Tensor]
+) -> float:
+    pairs = zip(crisp, wanted, strict=True)
+    return float(np.mean([learning.psnr(half(images), poor) for images, poor in pairs]))
 
 
 def read(folder: Path, measure: str, kind: str) -> dict[str, list[float]]:

@@ -14,6 +14,7 @@ from table_clips import KNOWN, Sizes
 
 PLAIN = "plain"
 """The network that all rows of the table of degradations begin from: it knows reduction only."""
+OWN = "own weights"
 REDUCTION = [{"op": "downscale", "lbo": 0}, {"op": "downscale", "lbo": 0}]
 
 
@@ -28,6 +29,8 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     degradation: int
     structure: int
     gan: int
+    own: int
+    """Of the network that is trained for longer, to be used."""
     patch: int
     frames: int
     batch: int
@@ -43,6 +46,7 @@ BUDGETS = {
         degradation=2,
         structure=2,
         gan=2,
+        own=2,
         patch=64,
         frames=2,
         batch=1,
@@ -56,6 +60,7 @@ BUDGETS = {
         degradation=120,
         structure=300,
         gan=50,
+        own=3000,
         patch=64,
         frames=4,
         batch=4,
@@ -69,6 +74,7 @@ BUDGETS = {
         degradation=4000,
         structure=4000,
         gan=1000,
+        own=40000,
         patch=192,
         frames=8,
         batch=8,
@@ -112,6 +118,7 @@ def jobs(folder: Path, budget: Budget, seeds: int) -> list[Job]:
         found += _degradations(folder, budget, seed)
         found += _structures(folder, budget, seed)
         found += _stages(folder, budget, seed)
+    found.append(_own(folder, budget))
     found += [_operator(folder, budget, kind, rescaled=True) for kind in KNOWN]
     pool = tuple(f"lbo-{kind}-rescaled" for kind in KNOWN)
     for seed in range(seeds):
@@ -184,6 +191,25 @@ def _stages(folder: Path, budget: Budget, seed: int) -> list[Job]:
         )
         for name, (recipe, more) in rows.items()
     ]
+
+
+def _own(folder: Path, budget: Budget) -> Job:
+    """Weights to be used: as the row of 3 LBOs, but for longer; its checkpoints make a curve."""
+    pool = tuple(f"lbo-{kind}" for kind in KNOWN)
+    job = _network(
+        folder,
+        budget,
+        OWN,
+        0,
+        "final-l1.toml",
+        budget.own,
+        start=f"{PLAIN}/0",
+        operators=pool,
+        more={"optimizer.lr": 4e-4},
+    )
+    every = max(1, budget.own // 12)
+    kept: Settings = {"train.ema": 0.99, "train.save_every": every, "train.keep": 100}
+    return msgspec.structs.replace(job, settings=job.settings | kept)
 
 
 def _network(

@@ -46,6 +46,8 @@ from vsanimesr.training.train import recipe, stages
 
 FACTOR = 0.5
 """Of input rescaling; what the paper calls typical."""
+MEASURES = ("psnr", "ssim", "lpips")
+"""Those that are cheap: `dists` takes a minute of processor time a row."""
 PEERS = ("bicubic", peers.PEER, *RELEASES)
 
 
@@ -166,6 +168,7 @@ def measure(args: argparse.Namespace) -> None:
 def show(args: argparse.Namespace) -> None:
     """Print the tables."""
     print(table_measures.tables(args.folder, args.measures, [*KNOWN, "basic"]))
+    print((args.folder / table_measures.SCORES / table_measures.OPERATORS).read_text())
 
 
 def main() -> None:
@@ -180,7 +183,7 @@ def main() -> None:
     add("--seeds", type=int, default=3)
     add("--rows", nargs="+", default=[], help="only these, and what they need (default: all)")
     add("--peers", nargs="*", default=PEERS, help="networks to measure beside the rows")
-    add("--measures", nargs="+", default=list(table_measures.MEASURES))
+    add("--measures", nargs="+", choices=list(table_measures.MEASURES), default=MEASURES)
     add("--device", default="cpu", help="cpu (default) or cuda")
     add("--minutes", type=float, help="stop then; given again, it goes on")
     add("--threads", type=int, default=1, help="of torch (default: 1)")
