@@ -17,6 +17,7 @@ from enlargers import By
 from vsanimesr.encode import Encoding, names, upscale_file
 from vsanimesr.encode.picture import Look, Picture, applied
 from vsanimesr.encode.source import open_source
+from vsanimesr.encode.streams import plan
 from vsanimesr.encode.times import UNKNOWN, frame_times
 from vsanimesr.errors import EncodeError
 
@@ -205,6 +206,29 @@ def test_what_is_not_whole_is_refused(whole, tmp_path, kind, damage):
     opened = open_source(path, 0, incomplete=True)
     assert 20 < len(opened.clip) < 190
     assert any("is not whole" in note or "is damaged" in note for note in opened.notes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "video", "sound"),
+    [
+        ("ogv", "libtheora", "libvorbis"),
+        ("ts", "libx264", "mp2"),
+        ("m2ts", "libx264", "ac3"),
+        ("wmv", "wmv2", "wmav2"),
+        ("vob", "mpeg2video", "mp2"),
+    ],
+)
+def test_what_shows_that_a_file_without_an_index_was_cut_off(whole, tmp_path, kind, video, sound):
+    path = tmp_path / f"a.{kind}"
+    ffmpeg("-i", whole, "-c:v", video, "-c:a", sound, "-ar", 48000, path)
+    data = path.read_bytes()
+    track = plan(path, "matroska").track
+    assert open_source(path, track).notes == ()
+    for cut in (data[: len(data) // 2 + 1], data[: len(data) // 2].ljust(len(data), b"\0")):
+        path.write_bytes(cut)
+        with pytest.raises(EncodeError, match=r"a\.\w+ is not whole: it .*--incomplete"):
+            open_source(path, track)
+        assert len(open_source(path, track, incomplete=True).clip) < 150
 
 
 def test_sound_that_goes_on_and_held_frames_are_no_damage(tmp_path):

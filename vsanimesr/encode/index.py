@@ -87,7 +87,7 @@ class Index:
             part.replace(self._facts(track))
 
     def _facts(self, track: int) -> Path:
-        return self.made.with_name(f"{self.made.name}.{track}.facts-2.json")
+        return self.made.with_name(f"{self.made.name}.{track}.facts-3.json")
 
 
 def index(path: Path, track: int, container: str) -> Index:

@@ -9,6 +9,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from vsanimesr.encode.ending import asf_length, ending
 from vsanimesr.encode.names import url
 from vsanimesr.encode.times import UNKNOWN
 
@@ -41,6 +42,8 @@ class Packets:
     """Times of the packets, in seconds, sorted."""
     shapes: list[tuple[float, Fraction]] = field(default_factory=list[tuple[float, Fraction]])
     """When the shape of the pixels changes, in seconds, and to what; the first, too."""
+    ending: str = ""
+    """What the file's end tells, in words that go on from its name."""
     end: int | None = None
     """End of the video where the container's own table states it, in the stream's ticks."""
 
@@ -65,6 +68,9 @@ def read(path: Path, track: int) -> Packets:
         if container.format.name == "avi" and stream.average_rate:
             # `duration` is cut to the file's size there; the header's count of frames is not.
             found.stated = max(found.stated, stream.frames / float(stream.average_rate))
+        if container.format.name == "asf":  # `duration` is reckoned from the size there
+            found.stated = max(found.stated, asf_length(path))
+        found.ending = ending(path, container.format.name)
         if "mp4" in container.format.name and stream.duration:
             found.end = (stream.start_time or 0) + stream.duration
         stream.codec_context.skip_frame = "NONKEY"
@@ -144,6 +150,8 @@ def lack(packets: Packets, times: Times) -> tuple[str, bool]:
     if packets.stated - packets.held > slack:
         lengths = f"{packets.held:.2f} s of the {packets.stated:.2f} s that it states"
         return f"is not whole: it holds {lengths}", True
+    if packets.ending:
+        return packets.ending, True
     if len(times.clocks) > 1 or len(times.pts) < 2 or not packets.video:
         return "", False
     shown_at = [float(pts * times.base) for pts in times.pts]
