@@ -1,4 +1,4 @@
-"""Build hook: compile native/animesr.c and put it where VapourSynth looks for plugins.
+"""Build hook: compile native/*.c and put the library where VapourSynth looks for plugins.
 
 The compiler is Zig's, a build dependency from the package index, so nothing has to be installed on
 the system and any platform can build for any other: set VSANIMESR_TARGET to a key of `TARGETS`.
@@ -19,6 +19,7 @@ from packaging.tags import sys_tags  # a dependency of hatchling
 
 PLUGIN_FOLDER = "vapoursynth/plugins/animesr"  # VapourSynth's documentation on packaging
 NAME = "animesr"
+SOURCES = ("animesr.c", "kernels.c")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class PluginBuildHook(BuildHookInterface[Any]):
         target = choose(os.environ.get("VSANIMESR_TARGET") or this_platform())
         self.folder = TemporaryDirectory(prefix="vsanimesr-")  # builds may run side by side
         library = Path(self.folder.name, target.library)
-        compile_shim(Path(self.root, "native", "animesr.c"), library, target, self.metadata.version)
+        sources = [Path(self.root, "native", name) for name in SOURCES]
+        compile_shim(sources, library, target, self.metadata.version)
         manifest = library.with_name("manifest.vs")
         manifest.write_text(f"[VapourSynth Manifest V1]\n{library.stem}\n", encoding="ascii")
         files = {str(path): f"{PLUGIN_FOLDER}/{path.name}" for path in (library, manifest)}
@@ -89,8 +91,8 @@ def choose(key: str) -> Target:
     return TARGETS[key]
 
 
-def compile_shim(source: Path, library: Path, target: Target, version: str) -> None:
-    """Compile the C file `source` into `library`, which tells `version`.
+def compile_shim(sources: list[Path], library: Path, target: Target, version: str) -> None:
+    """Compile the C files `sources` into `library`, which tells `version`.
 
     Raises:
         RuntimeError: The compiler failed; with what it printed.
@@ -99,11 +101,12 @@ def compile_shim(source: Path, library: Path, target: Target, version: str) -> N
 
     major, minor, *_ = version.split(".")
     command = [sys.executable, "-m", "ziglang", "cc", "-target", target.zig, "-shared", "-fPIC"]
-    command += ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-s"]
+    command += ["-std=gnu11", "-D_GNU_SOURCE", "-O3", "-s"]
     command += ["-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
     command += [f'-DANIMESR_VERSION="{version}"']
     command += [f"-DANIMESR_VERSION_NUMBER=VS_MAKE_VERSION({major},{minor})"]
-    command += ["-isystem", vapoursynth.get_include(), str(source), "-o", str(library)]
+    command += ["-isystem", vapoursynth.get_include(), *map(str, sources)]
+    command += ["-o", str(library)]
     if "linux" in target.zig:
         command.append("-ldl")  # before glibc 2.34 dlsym lies there
     if "macos" in target.zig:  # otherwise the library carries the folder it was built in
@@ -111,5 +114,5 @@ def compile_shim(source: Path, library: Path, target: Target, version: str) -> N
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode or not library.is_file():
         raise RuntimeError(
-            f"compiling {source.name} for {target.zig} failed:\n{done.stdout}{done.stderr}"
+            f"compiling {sources[0].name} for {target.zig} failed:\n{done.stdout}{done.stderr}"
         )

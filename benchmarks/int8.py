@@ -6,9 +6,10 @@
 
 `judge` runs the recurrence over each clip without a restart, in fp32 and in int8 on OpenVINO,
 every precision fed its own images. Of the frames' PSNR to fp32 (RGB, clamped to [0, 1]) it tells
-that of all of them together, the least, and those of the first and of the last quarter: a drift
-would show there. With `--out` it writes crops of the last frame side by side: fp32, int8, and their
-difference eight times as large. `speed` times a step of every engine in turn.
+that of all of them together, the least and its frame, those of the first and of the last quarter,
+and that of the last quarter when both begin anew there: a drift would show as a difference between
+the last two. With `--out` it writes crops of the worst and of the last frame side by side: fp32,
+int8, and their difference eight times as large. `speed` times a step of every engine in turn.
 
 Cap what processor is seen: ONEDNN_MAX_CPU_ISA=AVX2, AVX2_VNNI, AVX512_CORE, AVX512_CORE_VNNI.
 Clips: benchmarks/make_clips.py.
@@ -19,7 +20,7 @@ import datetime
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ SUBJECTS = (
     ("openvino", "bf16"),
     ("openvino", "int8"),
     ("ncnn", "fp32"),
+    ("native", "fp32"),
 )
 CROP = (256, 384)
 """Rows and columns of the pictures."""
@@ -74,23 +76,33 @@ def judge(
     out: Path | None,
 ) -> None:
     """Print a table."""
-    print("| clip | model | precision | PSNR, dB | least | first quarter | last quarter |")
-    print("|---|---|---|---|---|---|---|")
+    print("| clip | model | precision | PSNR, dB | least (frame) | first quarter | last | anew |")
+    print("|---|---|---|---|---|---|---|---|")
     for path in paths:
         frames = read(path)[0][:count]
+        quarter = max(len(frames) // 4, 1)
         for model in models:
             exact = list(images(frames, model, "fp32"))
+            anew = list(images(frames[-quarter:], model, "fp32"))
             for precision in precisions:
-                squares: list[float] = []
-                last = exact[0]
-                for wanted, last in zip(exact, images(frames, model, precision), strict=True):
-                    squares.append(float(((wanted - last) ** 2).mean()))
-                quarter = max(len(squares) // 4, 1)
-                parts = (squares, [max(squares)], squares[:quarter], squares[-quarter:])
+                near = list(images(frames, model, precision))
+                squares = errors(exact, near)
+                worst = squares.index(max(squares))
+                fresh = errors(anew, images(frames[-quarter:], model, precision))
+                parts = (squares[:quarter], squares[-quarter:], fresh)
+                least = f"{psnr([squares[worst]]):.1f} ({worst})"
                 cells = " | ".join(f"{psnr(part):.1f}" for part in parts)
-                print(f"| {path.stem} | {model} | {precision} | {cells} |", flush=True)
+                said = f"{psnr(squares):.1f} | {least} | {cells}"
+                print(f"| {path.stem} | {model} | {precision} | {said} |", flush=True)
                 if out:
-                    picture(out / f"{path.stem}_{model}_{precision}.png", exact[-1], last)
+                    for t in (worst, len(frames) - 1):
+                        name = f"{path.stem}_{model}_{precision}_{t}.png"
+                        picture(out / name, exact[t], near[t])
+
+
+def errors(exact: Iterable[np.ndarray], near: Iterable[np.ndarray]) -> list[float]:
+    """Mean square of the difference, frame by frame."""
+    return [float(((a - b) ** 2).mean()) for a, b in zip(exact, near, strict=True)]
 
 
 def picture(path: Path, exact: np.ndarray, near: np.ndarray) -> None:

@@ -314,6 +314,7 @@ def candidates(net: Any, module: ModuleType, case: Case, folder: Path) -> Iterat
         "onnx": ("fp32", "fp16") if cuda else ("fp32",),
         "openvino": () if cuda else ("fp32", "bf16", "int8"),
         "ncnn": () if cuda else ("fp32",),
+        "native": () if cuda else ("fp32",),
     }
     for backend, names in precisions.items():
         for precision in names:

@@ -288,6 +288,7 @@ def test_a_gpu_that_is_lost_says_why_it_does_not_come_back(make, monkeypatch):
     [
         ("openvino", {"strips": 2}),
         ("ncnn", {"strips": 2}),
+        ("native", {"strips": 2}),
         ("onnx", {"compile": True}),
         ("torch", {"providers": "cpu"}),
     ],
@@ -298,7 +299,7 @@ def test_options_of_another_backend_are_refused(make, backend, option):
         make(backend=backend, **option)
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", [name for name, it in BACKENDS.items() if it.packages])
 def test_a_runtime_that_is_not_installed(monkeypatch, name):
     runtime = BACKENDS[name].packages[0]
     monkeypatch.delitem(sys.modules, BACKENDS[name].engine[0], raising=False)

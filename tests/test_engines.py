@@ -14,11 +14,15 @@ import torch
 
 from vsanimesr import weights
 from vsanimesr.colour import FULL_RGB, RGBS, ChromaLocation, Colour, Family, Format, Matrix
-from vsanimesr.engines import BACKENDS, Setup, openvino
+from vsanimesr.engines import BACKENDS, Setup, openvino, processor
+from vsanimesr.engines.maps import Map
+from vsanimesr.engines.native import engine as native_engine
+from vsanimesr.engines.native import library
+from vsanimesr.engines.native import step as native_step
+from vsanimesr.engines.native.engine import NativeEngine
 from vsanimesr.engines.ncnn import engine as ncnn_engine
-from vsanimesr.engines.ncnn import step
+from vsanimesr.engines.ncnn import step as ncnn_step
 from vsanimesr.engines.ncnn.engine import NcnnEngine
-from vsanimesr.engines.ncnn.maps import Map
 from vsanimesr.engines.onnx import session
 from vsanimesr.engines.onnx.engine import OnnxEngine
 from vsanimesr.engines.openvino import PRECISIONS, OpenVinoEngine, hint, pick_precision
@@ -26,7 +30,17 @@ from vsanimesr.engines.torch.engine import TorchEngine
 from vsanimesr.errors import EngineError
 
 GOLDEN = Path(__file__).parent / "data" / "bunny_64x48.npz"
-ENGINES = {"onnx": OnnxEngine, "openvino": OpenVinoEngine, "ncnn": NcnnEngine}
+ENGINES = {
+    "onnx": OnnxEngine,
+    "openvino": OpenVinoEngine,
+    "ncnn": NcnnEngine,
+    "native": NativeEngine,
+}
+BANDED = {
+    "ncnn": (NcnnEngine, ncnn_engine, ncnn_step),
+    "native": (NativeEngine, native_engine, native_step),
+}
+"""Engines that cut a step into bands: their class, its module, and that of the step."""
 RGB24 = Format(Family.RGB, 8)
 YUV420P10 = Format(Family.YUV, 10, sub_w=1, sub_h=1)
 BT709 = Colour(Matrix.BT709, full=False, chroma=ChromaLocation.LEFT)
@@ -182,7 +196,7 @@ def replace_step(monkeypatch, engine, call):
         monkeypatch.setattr(engine, "_sessions", sessions)
     else:
         monkeypatch.setattr(
-            engine, "_step" if isinstance(engine, NcnnEngine) else "_residual", call
+            engine, "_step" if isinstance(engine, (NcnnEngine, NativeEngine)) else "_residual", call
         )
 
 
@@ -283,39 +297,80 @@ def test_the_engines_say_what_they_are(fixed_weights):
     assert described.endswith(", cpu, fp32")
 
 
-def test_ncnn_gives_the_same_bytes_with_any_number_of_threads(fixed_weights, monkeypatch):
+@pytest.mark.parametrize("name", BANDED)
+def test_the_same_bytes_with_any_number_of_threads(fixed_weights, monkeypatch, name):
     """Frames of several bands, which threads take in turn."""
+    made, module, step = BANDED[name]
     monkeypatch.setattr(step, "BAND", 512)
     found = []
     for threads in (1, 2, 5):
-        monkeypatch.setattr(ncnn_engine, "_cores", lambda threads=threads: threads)
-        engine = NcnnEngine(fixed_weights, setup(width=64, height=48))
+        monkeypatch.setattr(module, "cores", lambda threads=threads: threads)
+        engine = made(fixed_weights, setup(width=64, height=48))
         for planes in render(engine, rgb(3, 48, 64), RGBS, RGBS, 48, 64):
             found.append([plane.tobytes() for plane in planes])
         engine.close()
     assert found[:3] == found[3:6] == found[6:]
 
 
+@pytest.mark.parametrize("name", BANDED)
 @pytest.mark.parametrize("band", [64, 300, 512])
-def test_where_bands_are_cut_does_not_show(fixed_weights, monkeypatch, band):
-    """Bands of 8 rows and more of a map; the whole frame is one band as it is."""
-    whole = NcnnEngine(fixed_weights, setup(width=36, height=60))
+def test_where_bands_are_cut_does_not_show(fixed_weights, monkeypatch, name, band):
+    """Bands of some rows of a map; the whole frame is one band, or a few."""
+    made, _, step = BANDED[name]
+    whole = made(fixed_weights, setup(width=36, height=60))
     expected = list(render(whole, rgb(3, 60, 36), RGBS, RGBS, 60, 36))
-    monkeypatch.setattr(step, "BAND", band)
-    cut = NcnnEngine(fixed_weights, setup(width=36, height=60))
+    for limit in ("BAND", "FUSED"):
+        if limit == "BAND" or name == "native":
+            monkeypatch.setattr(step, limit, band)
+    cut = made(fixed_weights, setup(width=36, height=60))
     for ours, wanted in zip(render(cut, rgb(3, 60, 36), RGBS, RGBS, 60, 36), expected, strict=True):
         np.testing.assert_allclose(ours, wanted, atol=3e-5)
 
 
-def test_ncnn_offers_fp32_on_the_cpu(fixed_weights):
-    with pytest.raises(EngineError, match="device=cuda, but backend=ncnn runs on the cpu only"):
-        NcnnEngine(fixed_weights, setup(device="cuda"))
-    with pytest.raises(
-        EngineError, match="precision=bf16 is not offered by backend=ncnn: use fp32"
-    ):
-        NcnnEngine(fixed_weights, setup(precision="bf16"))
-    described = NcnnEngine(fixed_weights, setup(device="auto", precision="auto")).description
-    assert described == f"ncnn {ncnn.__version__}, cpu, fp32"
+@pytest.mark.parametrize("name", BANDED)
+def test_fp32_on_the_cpu_is_offered(fixed_weights, name):
+    made, *_ = BANDED[name]
+    with pytest.raises(EngineError, match=f"device=cuda, but backend={name} runs on the cpu only"):
+        made(fixed_weights, setup(device="cuda"))
+    wanted = f"precision=bf16 is not offered by backend={name}: use fp32"
+    with pytest.raises(EngineError, match=wanted):
+        made(fixed_weights, setup(precision="bf16"))
+    described = made(fixed_weights, setup(device="auto", precision="auto")).description
+    runtime = {"ncnn": f"ncnn {ncnn.__version__}, cpu", "native": native_engine.runtime()}[name]
+    assert described == f"{runtime}, fp32"
+
+
+def test_native_gives_the_same_bytes_with_narrow_and_wide_vectors(fixed_weights, monkeypatch):
+    """Each sum has the same terms in the same order, however many are added up at a time."""
+    if not processor.has_avx512():
+        pytest.skip("this CPU has no AVX512")
+    found = []
+    for cap in ("AVX512_CORE", "AVX2"):
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", cap)
+        engine = NativeEngine(fixed_weights, setup(width=36, height=28))
+        assert ("AVX512" in engine.description) == (cap == "AVX512_CORE")
+        (last,) = list(render(engine, rgb(2, 28, 36), RGBS, RGBS, 28, 36))[1:]
+        found.append([plane.tobytes() for plane in last])
+    assert found[0] == found[1]
+
+
+def test_native_without_its_kernels(fixed_weights, monkeypatch, tmp_path):
+    """No library, one without kernels (of an older version), a processor that is too old."""
+    library.found.cache_clear()
+    monkeypatch.setattr(library, "_folder", lambda: tmp_path)
+    try:
+        wanted = "backend=native, but its kernels are not there .*has no library.*: pip install"
+        with pytest.raises(EngineError, match=wanted):
+            NativeEngine(fixed_weights, setup())
+        assert not BACKENDS["native"].installed
+        (tmp_path / "libanimesr.so").write_bytes(Path(ncnn.__file__).read_bytes()[:100])
+        with pytest.raises(EngineError, match=r"its kernels are not there \(.*libanimesr.so: "):
+            NativeEngine(fixed_weights, setup())
+        monkeypatch.setattr(library, "has_fma", lambda: False)
+        with pytest.raises(EngineError, match="backend=native wants a processor with AVX2 and FMA"):
+            NativeEngine(fixed_weights, setup())
+    finally:
+        library.found.cache_clear()
 
 
 @pytest.mark.skipif(not BF16, reason="this CPU does not multiply bf16")

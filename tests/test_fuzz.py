@@ -20,7 +20,7 @@ SECONDS = 10.0
 TEXTS = [
     *("", "auto", "x", "cpu,cuda", "cuda:99999999999", "v2\0x", "~nosuchuser/x.pth", "\x1b[2J\n"),
     *(5000 * "x", "\u202e", "/", ".", "../../etc/passwd", "%s%n", "nul.pth", "x" * 300 + ".pth"),
-    *("torch", "onnx", "openvino", "ncnn", *PRECISIONS, "cpu", "cuda", "tensorrt"),
+    *("torch", "onnx", "openvino", "ncnn", "native", *PRECISIONS, "cpu", "cuda", "tensorrt"),
 ]
 INTS = [
     *(0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 240, -1, -2, 2**31 - 1, 2**31, 2**32, 2**32 + 1),

@@ -59,7 +59,8 @@ def run(code, model, timeout=120):
 
 
 @pytest.mark.parametrize(
-    ("wait", "backend"), [(0.0, "torch"), (0.05, "torch"), (0.5, "torch"), (0.2, "ncnn")]
+    ("wait", "backend"),
+    [(0.0, "torch"), (0.05, "torch"), (0.5, "torch"), (0.2, "ncnn"), (0.2, "native")],
 )
 def test_interpreter_shutdown_with_requests_in_flight(fixed_model, wait, backend):
     code = f"""
@@ -226,7 +227,8 @@ def trim():
 
 
 @pytest.mark.parametrize(
-    ("backend", "count"), [("torch", 200), ("onnx", 40), ("openvino", 40), ("ncnn", 40)]
+    ("backend", "count"),
+    [("torch", 200), ("onnx", 40), ("openvino", 40), ("ncnn", 40), ("native", 40)],
 )
 def test_nodes_made_and_freed_leave_nothing(fixed_model, backend, count):
     """So many nodes, each rendered a little: memory after the last is that after the 20th.

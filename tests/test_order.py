@@ -26,6 +26,7 @@ VARIANTS = {
     "onnx fp16": {"backend": "onnx", "precision": "fp16"},
     "openvino": {"backend": "openvino", "precision": "fp32"},
     "ncnn": {"backend": "ncnn", "precision": "fp32"},
+    "native": {"backend": "native", "precision": "fp32"},
     "openvino auto": {"backend": "openvino", "precision": "auto"},
     "strips": {"strips": 3},
     "torch fp16": {"precision": "fp16"},

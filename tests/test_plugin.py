@@ -271,7 +271,7 @@ def test_what_lies_outside_the_range_is_clamped_on_the_way_in_only(upscale):
         ({"scale": 4.0000001}, "scale=4.0000001, wanted more than 0 and at most 4"),
         (
             {"backend": "tensorrt"},
-            "backend=tensorrt, wanted one of auto, torch, onnx, openvino, ncnn",
+            "backend=tensorrt, wanted one of auto, torch, onnx, openvino, ncnn, native",
         ),
         ({"precision": "int4"}, "precision=int4, wanted one of auto, fp32, tf32, fp16, bf16, int8"),
         (

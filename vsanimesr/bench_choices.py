@@ -1,6 +1,6 @@
 """What `vsanimesr bench` measures unless it is told otherwise; loads nothing."""
 
-BACKENDS = ("torch", "onnx", "openvino", "ncnn")
+BACKENDS = ("torch", "onnx", "openvino", "ncnn", "native")
 FORMATS = ("YUV420P8", "YUV420P10", "RGBS")
 PRECISIONS = {"cpu": ("fp32", "bf16", "int8"), "cuda": ("fp32", "tf32", "fp16", "bf16")}
 """What is tried; what an engine has not is said below the table."""

@@ -11,7 +11,7 @@ from vsanimesr.errors import OptionError
 from vsanimesr.models import SCALE
 from vsanimesr.strips import AUTO
 
-BACKENDS = ("torch", "onnx", "openvino", "ncnn")
+BACKENDS = ("torch", "onnx", "openvino", "ncnn", "native")
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8")
 MATRICES = (1, 4, 5, 6, 7, 8, 9)  # those of colour.Matrix for YUV
 DEVICE = re.compile("auto|cpu|(cuda|xpu)(:[0-9]+)?|mps|webgpu")
@@ -37,7 +37,8 @@ class Options:
     )
     backend: str = _option(
         "auto",
-        "`torch`, `onnx`, `openvino`, `ncnn`, or `auto`: the fastest of those installed",
+        "`torch`, `onnx`, `openvino`, `ncnn`, `native` (needs none of these), or `auto`: the "
+        "fastest of those installed",
     )
     device: str = _option(
         "auto",

@@ -95,7 +95,7 @@ class AnimeSR:
 
     def engine(self) -> dict[str, str]:
         """The runtime and what it runs on."""
-        from importlib.metadata import PackageNotFoundError, version
+        from importlib.metadata import PackageNotFoundError
 
         from vsanimesr.engines.backends import BACKENDS
         from vsanimesr.engines.choice import chosen
@@ -107,9 +107,10 @@ class AnimeSR:
             names = ("backend", "device", "precision", "providers", "compile", "strips")
             name = chosen(**{option: given[option] for option in names}).backend
         try:
-            runtime = f"{name} {version(BACKENDS[name].packages[0])}"
+            version = BACKENDS[name].version
         except (PackageNotFoundError, KeyError):
-            runtime = f"{name}, absent"
+            version = ""
+        runtime = f"{name} {version}" if version else f"{name}, absent"
         gpus = [] if given["device"] == "cpu" else devices()
         return {"runtime": runtime, "runs on": str(gpus[0]) if gpus else "a CPU"}
 

@@ -24,6 +24,7 @@ FIGURES: Mapping[str, Mapping[Pair, float | None]] = {
         ("openvino", "fp32"): 761,
         ("onnx", "fp32"): 794,
         ("ncnn", "fp32"): None,
+        ("native", "fp32"): None,
     },
     "avx512_bf16": {
         ("torch", "bf16"): 282,
@@ -50,6 +51,7 @@ FIGURES: Mapping[str, Mapping[Pair, float | None]] = {
     },
     "arm": {
         ("ncnn", "fp32"): None,
+        ("native", "fp32"): None,
         ("torch", "fp32"): None,
         ("openvino", "fp32"): None,
         ("onnx", "fp32"): None,

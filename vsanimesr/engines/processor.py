@@ -52,6 +52,18 @@ def kind(machine: str, features: frozenset[str]) -> str:
     return "avx512" if "avx512bw" in features else "avx2"
 
 
+def has_fma() -> bool:
+    """AVX2 with fused multiplications, or the like on ARM."""
+    if platform.machine().lower() in ("aarch64", "arm64"):
+        return True
+    return {"avx2", "fma"} <= _features()
+
+
+def has_avx512() -> bool:
+    """Vectors of 512 bits, if the variable ONEDNN_MAX_CPU_ISA allows them."""
+    return processor() in ("amx", "avx512_bf16", "avx512") and "avx512f" in _features()
+
+
 @cache
 def _features() -> frozenset[str]:
     return frozenset(detect.detected_info().features)

@@ -3,7 +3,6 @@
 Letters: h, w rows and columns of a source frame; H, W the same after padding to multiples of 4.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,13 +10,14 @@ import ncnn
 import numpy as np
 
 from vsanimesr.colour import Colour
+from vsanimesr.engines.maps import Map, picture
 from vsanimesr.engines.memory import advising
 from vsanimesr.engines.ncnn.layers import Layers
-from vsanimesr.engines.ncnn.maps import Map
+from vsanimesr.engines.ncnn.maps import pack
 from vsanimesr.engines.ncnn.step import BandedStep
-from vsanimesr.engines.ncnn.workers import Workers
 from vsanimesr.engines.plane_colour import image_of, planes_of
 from vsanimesr.engines.protocol import Plane, Setup
+from vsanimesr.engines.workers import Workers, cores
 from vsanimesr.errors import EngineError
 from vsanimesr.models import FEATURES, IMAGE, SCALE
 
@@ -60,7 +60,7 @@ class NcnnEngine:
             "upscale a smaller clip"
         )
         with advising(self._advice):
-            self._workers = Workers(_cores())
+            self._workers = Workers(cores())
             self._step = BandedStep(Layers(weights), self._workers, setup.rows, setup.columns)
             self._zero = self._new_state()
 
@@ -96,21 +96,5 @@ class NcnnEngine:
         del self._step, self._workers, self._zero
 
     def _new_state(self) -> State:
-        size = self._setup.rows, self._setup.columns
+        size = self._setup.rows, self._setup.columns, pack()
         return State(Map(IMAGE, *size), Map(FEATURES, *size))
-
-
-def picture(folded: Map) -> np.ndarray:
-    """The picture (3, 4 * H, 4 * W) of a folded image."""
-    groups, rows, columns, packed = folded.inside.shape
-    # A colour's 16 pixels lie in 16 / P groups, each P / 4 rows of four.
-    lines = packed // SCALE
-    split = folded.inside.reshape(3, groups // 3, rows, columns, lines, SCALE)
-    return split.transpose(0, 2, 1, 4, 3, 5).reshape(3, rows * SCALE, columns * SCALE)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on Windows and macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Feature maps as ncnn's kernels want them, in memory that is ours: numpy arrays that a net reads.
+"""Feature maps as ncnn's kernels read them, in memory that is ours.
 
 Letters: H, W rows and columns of a map; P channels that lie side by side (`pack`).
 """
@@ -9,51 +9,18 @@ from typing import Any
 import ncnn
 import numpy as np
 
-ALIGNMENT = 64
-"""Bytes; the widest vectors are read at multiples of it."""
-SINGLE = np.dtype(np.float32)
+from vsanimesr.engines.maps import SINGLE, Map, Rows
 
 runtime: Any = ncnn
 """The module, whose names no type checker finds."""
 
 type Mat = Any
 """A tensor of ncnn."""
-type Rows = np.ndarray
-"""Some rows of a map: (channels / P, rows, columns, P)."""
 
 
-class Map:
-    """Channels (channels, H, W) in a border of zeros: what a 3x3 convolution sees around a frame.
-
-    `bordered` is (channels / P, H + 2, W + 2, P), aligned; `inside` the same without the border.
-    """
-
-    def __init__(self, channels: int, rows: int, columns: int) -> None:
-        """All zeros."""
-        self.bordered = zeros((channels // pack(), rows + 2, columns + 2, pack()))
-        self.inside: Rows = self.bordered[:, 1:-1, 1:-1]
-
-    @property
-    def rows(self) -> int:
-        """H."""
-        return self.inside.shape[1]
-
-    @property
-    def nbytes(self) -> int:
-        """Memory it takes, with its border."""
-        return self.bordered.nbytes
-
-    def around(self, start: int, stop: int) -> Mat:
-        """Rows start … stop - 1 and what a convolution sees around them, where they lie."""
-        return mat(self.bordered[:, start : stop + 2])
-
-
-def zeros(shape: tuple[int, ...]) -> np.ndarray:
-    """Aligned zeros, float32."""
-    count = int(np.prod(shape))
-    room = np.zeros(count + ALIGNMENT // SINGLE.itemsize, SINGLE)
-    first = -room.ctypes.data % ALIGNMENT // SINGLE.itemsize
-    return room[first : first + count].reshape(shape)
+def around(source: Map, start: int, stop: int) -> Mat:
+    """Rows start … stop - 1 and what a convolution sees around them, where they lie."""
+    return mat(source.bordered[:, start : stop + 2])
 
 
 def mat(rows: Rows) -> Mat:

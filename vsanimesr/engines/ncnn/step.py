@@ -16,9 +16,10 @@ from functools import partial
 
 import numpy as np
 
+from vsanimesr.engines.maps import Map, Rows, zeros
 from vsanimesr.engines.ncnn.layers import JOINED, SLOPE, Layers
-from vsanimesr.engines.ncnn.maps import Map, Rows, mat, pack, rows_of, zeros
-from vsanimesr.engines.ncnn.workers import Task, Workers
+from vsanimesr.engines.ncnn.maps import around, mat, pack, rows_of
+from vsanimesr.engines.workers import Task, Workers
 from vsanimesr.models import FEATURES, IMAGE
 
 BAND, LEAST = 8192, 8
@@ -41,8 +42,8 @@ class BandedStep:
         """Take memory for what lies between layers."""
         self._layers, self._workers = layers, workers
         self._rows, self._columns = rows, columns
-        self._maps = [Map(FEATURES, rows // s, columns // s) for s in (1, 2, 4)]
-        self._inner = [Map(FEATURES, rows // s, columns // s) for s in (1, 2, 4)]
+        self._maps = [Map(FEATURES, rows // s, columns // s, pack()) for s in (1, 2, 4)]
+        self._inner = [Map(FEATURES, rows // s, columns // s, pack()) for s in (1, 2, 4)]
         self._kept = threading.local()
 
     def __call__(
@@ -136,11 +137,11 @@ class BandedStep:
     def _convolve(
         self, name: str, source: Map, target: Map, stride: int, start: int, stop: int
     ) -> None:
-        made = self._layers(name, source.around(start * stride, stop * stride))
+        made = self._layers(name, around(source, start * stride, stop * stride))
         target.inside[:, start:stop] = rows_of(made)
 
     def _add_convolved(self, name: str, source: Map, target: Map, start: int, stop: int) -> None:
-        made = self._layers(name, source.around(start, stop))
+        made = self._layers(name, around(source, start, stop))
         target.inside[:, start:stop] += rows_of(made)
 
     def _raise(self, target: Map, coarse: Sequence[tuple[Map, int]], start: int, stop: int) -> None:

@@ -1,5 +1,6 @@
 """Tasks in a fixed order on several threads, each begun when those that it builds on are done."""
 
+import os
 import queue
 import threading
 import weakref
@@ -22,7 +23,7 @@ class Workers:
         """So many threads in all, the caller's counted."""
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         threads = [
-            threading.Thread(target=_work, args=(self._jobs,), daemon=True, name="animesr ncnn")
+            threading.Thread(target=_work, args=(self._jobs,), daemon=True, name="animesr step")
             for _ in range(count - 1)
         ]
         for thread in threads:
@@ -98,3 +99,10 @@ def _work(jobs: "queue.SimpleQueue[_Job | None]") -> None:
 def _end(jobs: "queue.SimpleQueue[_Job | None]", count: int) -> None:
     for _ in range(count):
         jobs.put(None)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on Windows and macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

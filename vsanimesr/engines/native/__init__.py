@@ -1,0 +1,1 @@
+"""The network on this package's own kernels."""
