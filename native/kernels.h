@@ -152,30 +152,41 @@ static void FUNCTION(winograd)(const struct layer *layer, int first, int last, f
 }
 
 /* A 3x3 convolution that takes every second pixel. weights: [group of outputs][tap][group][channel]
- * [output]. */
+ * [output]. Their number of groups is a multiple of BLOCK. */
 static void FUNCTION(halve)(const struct layer *layer, int first, int last) {
     const size_t next = 9 * (size_t)layer->input_groups * PACK;
-    for (int y = first; y < last; y++)
-        for (int x = 0; x < layer->columns; x += TILES)
-            for (int group = 0; group < layer->output_groups; group++) {
-                const vec *weights = (const vec *)layer->weights + group * next;
+    for (int group = 0; group < layer->output_groups; group += BLOCK)
+        for (int y = first; y < last; y++)
+            for (int x = 0; x < layer->columns; x += TILES) {
                 const int count = at_most(layer->columns - x, TILES);
-                vec sum[TILES] = {0};
+                const vec *weights = (const vec *)layer->weights + group * next;
+                vec sum[TILES][BLOCK] = {0};
                 for (int tap = 0; tap < 9; tap++)
                     for (int in = 0; in < layer->input_groups; in++, weights += PACK) {
-                        const float *row[TILES];
-                        for (int t = 0; t < TILES; t++) {
-                            size_t at = (2 * (size_t)y + tap / 3) * layer->input_stride + tap % 3;
-                            at += 2 * (size_t)(x + at_most(t, count - 1));
-                            row[t] = layer->inputs[in] + at * PACK;
+                        size_t at = (2 * (size_t)y + tap / 3) * layer->input_stride;
+                        const float *read = layer->inputs[in] + (at + 2 * x + tap % 3) * PACK;
+                        float edge[2 * TILES * PACK];
+                        if (count < TILES) { /* beyond there is another row */
+                            for (int i = 0; i < 2 * TILES * PACK; i++)
+                                edge[i] = i < (2 * count - 1) * PACK ? read[i] : 0;
+                            read = edge;
                         }
-                        for (int channel = 0; channel < PACK; channel++)
+                        UNROLLED for (int channel = 0; channel < PACK; channel++)
                             UNROLLED for (int t = 0; t < TILES; t++)
-                                sum[t] += weights[channel] * row[t][channel];
+                                UNROLLED for (int block = 0; block < BLOCK; block++)
+                                    sum[t][block] += weights[block * next + channel] *
+                                                     read[2 * t * PACK + channel];
                     }
-                vec *to = (vec *)layer->outputs[group] + (size_t)y * layer->output_stride + x;
-                for (int t = 0; t < count; t++)
-                    FUNCTION(write_pixel)(to + t, &sum[t], layer, group);
+                vec made[TILES][BLOCK]; /* `sum` itself stays in registers */
+                UNROLLED for (int t = 0; t < TILES; t++)
+                    UNROLLED for (int block = 0; block < BLOCK; block++)
+                        made[t][block] = sum[t][block];
+                for (int block = 0; block < BLOCK; block++) {
+                    vec *to = (vec *)layer->outputs[group + block];
+                    to += (size_t)y * layer->output_stride + x;
+                    for (int t = 0; t < count; t++)
+                        FUNCTION(write_pixel)(to + t, &made[t][block], layer, group + block);
+                }
             }
 }
 

@@ -10,6 +10,8 @@ import pytest
 import vapoursynth as vs
 
 from vsanimesr import doctor, weights
+from vsanimesr.doctor import files, gpus, host, plugins, runtimes
+from vsanimesr.doctor.check import ABSENT, REINSTALL, Check
 from vsanimesr.engines.choice import Machine
 from vsanimesr.engines.onnx import webgpu
 from vsanimesr.models import RELEASES
@@ -40,10 +42,13 @@ def test_everything_is_looked_at():
     assert all(check.advice for check in found if check.state == "fail")
 
 
-LOOKS = (
-    *("python", "vapoursynth", "plugin", "runtimes", "cuda", "auto", "weights"),
-    *("ffmpeg", "modules", "vspipe", "jetpack"),
-)
+LOOKS = {
+    **{name: (host, name) for name in ("python", "vapoursynth", "vspipe", "jetpack")},
+    "plugins": (plugins, "plugin"),
+    **{name: (runtimes, name) for name in ("runtimes", "auto")},
+    "cuda": (gpus, "cuda"),
+    **{name: (files, name) for name in ("weights", "ffmpeg", "modules")},
+}
 
 
 def test_a_check_that_fails_is_a_finding(monkeypatch):
@@ -55,13 +60,13 @@ def test_a_check_that_fails_is_a_finding(monkeypatch):
         with monkeypatch.context() as patch:
             for other in LOOKS:
                 if other != "vapoursynth":
-                    one = doctor.Check(name=other, state="ok", found="")
-                    patch.setattr(doctor, other, lambda *_, one=one: one)
-            patch.setattr(doctor, name, fail)
+                    one = Check(name=other, state="ok", found="")
+                    patch.setattr(*LOOKS[other], lambda *_, one=one: one)
+            patch.setattr(*LOOKS[name], fail)
             found = doctor.checks()
         (failed,) = (check for check in found if check.found == "cannot be checked")
         assert (failed.why, bool(failed.advice)) == (r"RuntimeError: no\nhome", True)
-        assert failed.state == ("fail" if name in LOOKS[1:3] else "warn"), name
+        assert failed.state == ("fail" if name in ("vapoursynth", "plugins") else "warn"), name
         assert len(found) >= 9, name
     assert whole > 12
 
@@ -70,37 +75,39 @@ def test_a_runtime_that_raises_anything_is_unusable(monkeypatch):
     def broken(name):
         raise AttributeError(f"{name} is of another version")
 
-    monkeypatch.setattr(doctor.importlib, "import_module", broken)
-    found = doctor.runtimes()
-    assert [check.found for check in found] == len(found) * ["unusable"]
-    assert all("of another version" in check.why for check in found)
-    assert "unknown" in doctor.cuda().found
+    monkeypatch.setattr(runtimes.importlib, "import_module", broken)
+    found = runtimes.runtimes()
+    *others, own = found
+    assert [check.found for check in others] == len(others) * ["unusable"]
+    assert all("of another version" in check.why for check in others)
+    assert own.state == "ok", "it needs none of them"
+    assert "unknown" in gpus.cuda().found
 
 
 def test_weights_without_a_home(monkeypatch):
     for name in ("HOME", "USERPROFILE", "XDG_CACHE_HOME", "VSANIMESR_CACHE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
-    (found,) = doctor.weights()
+    (found,) = files.weights()
     assert (found.state, found.found) == ("warn", "no folder to keep them in")
     assert "VSANIMESR_CACHE" in found.advice
 
 
 def test_a_sound_folder_has_no_fault(folder):
-    assert doctor.plugin_fault(folder) == ""
+    assert plugins.plugin_fault(folder) == ""
 
 
 def test_a_plugin_from_elsewhere(tmp_path, monkeypatch):
     with_core(monkeypatch, Core(animesr=SimpleNamespace(Version=lambda: {"version": "1"})))
-    found = doctor.plugin(tmp_path)
+    found = plugins.plugin(tmp_path)
     assert (found.state, found.found) == ("warn", "1 ()")
     assert found.why.startswith("no library in ")
 
 
 def test_no_library(tmp_path, monkeypatch):
     with_core(monkeypatch, Core())
-    assert doctor.plugin_fault(tmp_path / "nowhere").startswith("no library in ")
-    found = doctor.plugin(tmp_path)
+    assert plugins.plugin_fault(tmp_path / "nowhere").startswith("no library in ")
+    found = plugins.plugin(tmp_path)
     assert (found.state, found.found) == ("fail", "damaged")
     assert "installed without being built" in found.why
     assert "pip install" in found.advice
@@ -118,19 +125,19 @@ def test_no_library(tmp_path, monkeypatch):
 )
 def test_a_wrong_manifest(folder, manifest, fault):
     (folder / "manifest.vs").write_text(manifest)
-    assert fault in doctor.plugin_fault(folder)
+    assert fault in plugins.plugin_fault(folder)
 
 
 def test_manifests_may_end_lines_as_windows_does(folder):
     (folder / "manifest.vs").write_bytes(MANIFEST.replace("\n", "\r\n").encode())
-    assert doctor.plugin_fault(folder) == ""
+    assert plugins.plugin_fault(folder) == ""
 
 
 def test_a_truncated_library_shows_the_loaders_words(folder, monkeypatch):
     with_core(monkeypatch, Core())
     library = folder / f"libanimesr{SUFFIX}"
     library.write_bytes(library.read_bytes()[:40])
-    found = doctor.plugin(folder)
+    found = plugins.plugin(folder)
     assert found.state == "fail"
     assert "too short" in found.why or "libanimesr" in found.why
 
@@ -139,13 +146,13 @@ def test_a_truncated_library_shows_the_loaders_words(folder, monkeypatch):
 def test_a_library_that_kills_is_survived(folder, monkeypatch):
     dead = SimpleNamespace(returncode=-7, stderr="", stdout="")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: dead)
-    assert "killed the process (signal 7)" in doctor.plugin_fault(folder)
+    assert "killed the process (signal 7)" in plugins.plugin_fault(folder)
     monkeypatch.setattr(
-        doctor,
+        plugins,
         "plugin",
-        lambda _: doctor.Check(name="plugin", state="fail", found="x", why="killed"),
+        lambda _: Check(name="plugin", state="fail", found="x", why="killed"),
     )
-    monkeypatch.setattr(doctor, "_output", lambda *_: "")
+    monkeypatch.setattr(host, "output", lambda *_: "")
     assert "BestSource" not in [check.name for check in doctor.checks()]
 
 
@@ -166,13 +173,13 @@ def test_vapoursynths_own_reason_is_shown(folder, monkeypatch):
         raise vs.Error("No entry point found in libanimesr")
 
     with_core(monkeypatch, Core(refuse))
-    found = doctor.plugin(folder)
+    found = plugins.plugin(folder)
     assert (found.state, found.why) == ("fail", "No entry point found in libanimesr")
 
 
 def test_a_core_without_autoloading(folder, monkeypatch):
     with_core(monkeypatch, Core(lambda _: None))
-    found = doctor.plugin(folder)
+    found = plugins.plugin(folder)
     assert found.state == "fail"
     assert "without autoloading" in found.why
 
@@ -180,7 +187,7 @@ def test_a_core_without_autoloading(folder, monkeypatch):
 def test_a_plugin_that_works(folder, monkeypatch):
     version = {"version": b"1.2.3", "path": b"/x", "backends": [b"torch", b"onnx"]}
     with_core(monkeypatch, Core(animesr=SimpleNamespace(Version=lambda: version)))
-    found = doctor.plugin(folder)
+    found = plugins.plugin(folder)
     assert (found.state, found.found) == ("ok", "1.2.3 (path /x, backends torch onnx)")
 
 
@@ -189,41 +196,41 @@ def test_a_plugin_without_python(folder, monkeypatch):
         raise vs.Error("Version: no Python in this process")
 
     with_core(monkeypatch, Core(animesr=SimpleNamespace(Version=fail)))
-    found = doctor.plugin(folder)
+    found = plugins.plugin(folder)
     assert (found.state, found.why) == ("fail", "Version: no Python in this process")
 
 
 def test_a_second_copy(folder, monkeypatch):
     monkeypatch.setenv("VAPOURSYNTH_EXTRA_PLUGIN_PATH", str(folder))
     with_core(monkeypatch, Core(animesr=SimpleNamespace(Version=lambda: {"version": "1"})))
-    found = doctor.plugin(folder)
+    found = plugins.plugin(folder)
     assert found.state == "warn"
     assert "VAPOURSYNTH_EXTRA_PLUGIN_PATH holds another copy" in found.why
 
 
 def test_vapoursynth_absent_or_old(monkeypatch):
     monkeypatch.setattr(vs, "__version__", SimpleNamespace(release_major=79))
-    found = doctor.vapoursynth()
+    found = host.vapoursynth()
     assert (found.state, found.found) == ("fail", "R79")
     assert "vapoursynth>=80" in found.advice
     monkeypatch.setitem(sys.modules, "vapoursynth", None)
-    assert doctor.vapoursynth().found == "absent"
-    monkeypatch.setattr(doctor, "_output", lambda *_: "")
+    assert host.vapoursynth().found == "absent"
+    monkeypatch.setattr(host, "output", lambda *_: "")
     assert "plugin" not in [check.name for check in doctor.checks()]
 
 
 def test_old_python(monkeypatch):
-    monkeypatch.setattr(doctor, "LEAST_PYTHON", (9, 0))
-    found = doctor.python()
+    monkeypatch.setattr(host, "LEAST_PYTHON", (9, 0))
+    found = host.python()
     assert (found.state, found.advice) == ("fail", "use 9.0 or later")
 
 
 def test_plugins_for_files():
-    assert doctor.source(Core()).state == "warn"
-    assert doctor.source(Core()).advice == ENCODE
-    assert doctor.source(Core(bs=1)).state == "ok"
-    assert doctor.scenes(Core()).state == "warn"
-    assert doctor.scenes(Core(scd=1)).state == "ok"
+    assert plugins.source(Core()).state == "warn"
+    assert plugins.source(Core()).advice == ENCODE
+    assert plugins.source(Core(bs=1)).state == "ok"
+    assert plugins.scenes(Core()).state == "warn"
+    assert plugins.scenes(Core(scd=1)).state == "ok"
 
 
 # What runs the network
@@ -232,8 +239,8 @@ def test_plugins_for_files():
 def test_what_auto_takes_is_told_and_why(monkeypatch):
     def on(*installed, gpu=""):
         machine = Machine(processor="amx", installed=frozenset(installed), gpu=gpu)
-        monkeypatch.setattr(doctor, "here", lambda: machine)
-        return doctor.auto()
+        monkeypatch.setattr(runtimes, "here", lambda: machine)
+        return runtimes.auto()
 
     found = on("torch", "openvino", "onnx")
     assert (found.state, found.found, found.advice) == ("ok", "torch, bf16", "")
@@ -249,15 +256,16 @@ def test_what_auto_takes_is_told_and_why(monkeypatch):
 
 
 def installed(monkeypatch, *names):
-    monkeypatch.setattr(doctor, "_installed", lambda name: name in names)
-    monkeypatch.setattr(doctor, "_version", lambda name: "1.2")
+    for module in (gpus, runtimes):
+        monkeypatch.setattr(module, "installed", lambda name: name in names)
+    monkeypatch.setattr(gpus, "version", lambda name: "1.2")
 
 
 def test_packages_that_overwrite_each_other(monkeypatch):
     installed(monkeypatch, "onnxruntime")
-    assert doctor.onnxruntime().state == "ok"
+    assert runtimes.onnxruntime().state == "ok"
     installed(monkeypatch, "onnxruntime", "onnxruntime-webgpu")
-    found = doctor.onnxruntime()
+    found = runtimes.onnxruntime()
     assert found.state == "warn"
     assert found.why.startswith("onnxruntime and onnxruntime-webgpu write into the same folder")
     assert found.advice.startswith("pip uninstall -y onnxruntime onnxruntime-webgpu, then install")
@@ -265,8 +273,8 @@ def test_packages_that_overwrite_each_other(monkeypatch):
 
 def test_webgpu_absent(monkeypatch):
     installed(monkeypatch, "onnxruntime")
-    found = doctor.webgpu()
-    assert (found.state, found.found) == ("ok", doctor.ABSENT)
+    found = gpus.webgpu()
+    assert (found.state, found.found) == ("ok", ABSENT)
     assert "pip install onnxruntime-ep-webgpu" in found.advice
 
 
@@ -275,7 +283,7 @@ def test_webgpu_tells_which_package_and_why_no_device(monkeypatch, package):
     installed(monkeypatch, package)
     monkeypatch.setattr(webgpu, "fault", lambda: "No supported adapters")
     monkeypatch.setattr(webgpu, "why_none", lambda: "install the driver")
-    found = doctor.webgpu()
+    found = gpus.webgpu()
     assert (found.state, found.found) == ("warn", f"{package} 1.2: no device")
     assert (found.why, found.advice) == ("No supported adapters", "install the driver")
 
@@ -286,7 +294,7 @@ def test_webgpu_tells_its_device(monkeypatch, real, state):
     for name, value in {"fault": "", "half": True, "gpu": real, "device_name": "Arc"}.items():
         monkeypatch.setattr(webgpu, name, lambda value=value: value)
     monkeypatch.setattr(webgpu, "why_none", lambda: "install the driver")
-    found = doctor.webgpu()
+    found = gpus.webgpu()
     assert (found.state, found.found) == (state, "Arc (onnxruntime-webgpu 1.2; fp32, fp16)")
     assert ("auto does not" in found.why) != real
 
@@ -314,19 +322,22 @@ def fake_torch(monkeypatch, error=None, cuda="13.2"):
 
 def test_torch_absent(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    found = doctor.torch()
-    assert (found.state, found.found) == ("ok", doctor.ABSENT)
+    found = runtimes.torch()
+    assert (found.state, found.found) == ("ok", ABSENT)
     assert found.advice == "pip install 'vapoursynth-animesr[torch]'"
-    assert doctor.cuda().found == "unknown: PyTorch is not there to ask"
-    assert {check.state for check in doctor.runtimes()} == {"ok"}, "the others are enough"
+    assert gpus.cuda().found == "unknown: PyTorch is not there to ask"
+    assert {check.state for check in runtimes.runtimes()} == {"ok"}, "the others are enough"
     for name in ("onnxruntime", "openvino", "ncnn"):
         monkeypatch.setitem(sys.modules, name, None)
-    assert {check.state for check in doctor.runtimes()} == {"fail"}
+    assert {check.state for check in runtimes.runtimes()} == {"ok"}, "so is ours"
+    monkeypatch.setattr(runtimes.library, "fault", lambda: "too old")
+    assert {check.state for check in runtimes.runtimes()} == {"fail"}
+    assert runtimes.native().advice == REINSTALL
 
 
 @pytest.mark.parametrize(
     ("look", "extra", "package"),
-    [(doctor.torch, "torch", "psutil"), (doctor.onnxruntime, "onnx", "onnx")],
+    [(runtimes.torch, "torch", "psutil"), (runtimes.onnxruntime, "onnx", "onnx")],
 )
 def test_a_runtime_that_lacks_what_the_engine_needs(monkeypatch, look, extra, package):
     monkeypatch.setitem(sys.modules, package, None)
@@ -340,26 +351,28 @@ def test_a_runtime_that_does_not_load(monkeypatch):
     def broken(name):
         raise OSError(f"lib{name}.so: not for this machine")
 
-    monkeypatch.setattr(doctor.importlib, "import_module", broken)
-    found = doctor.runtimes()
-    assert [check.state for check in found] == ["fail"] * len(found)
+    monkeypatch.setattr(runtimes.importlib, "import_module", broken)
+    found = runtimes.runtimes()
+    assert [check.state for check in found] == [*["warn"] * (len(found) - 1), "ok"]
+    monkeypatch.setattr(runtimes.library, "fault", lambda: "too old")
+    assert {check.state for check in runtimes.runtimes()} == {"fail"}
     assert found[1].why == "OSError: libonnxruntime.so: not for this machine"
 
 
 def test_onnx_runtime_tells_its_providers():
-    assert "CPU" in doctor.onnxruntime().found
+    assert "CPU" in runtimes.onnxruntime().found
 
 
 def test_a_gpu_that_works(monkeypatch):
     fake_torch(monkeypatch)
-    found = doctor.cuda()
+    found = gpus.cuda()
     assert (found.state, found.found) == ("ok", "GPU 0 (CUDA 13.2)")
-    assert doctor.torch().found == "2.15.0"
+    assert runtimes.torch().found == "2.15.0"
 
 
 def test_a_build_for_the_cpu(monkeypatch):
     fake_torch(monkeypatch, cuda=None)
-    found = doctor.cuda()
+    found = gpus.cuda()
     assert (found.state, found.found) == ("warn", "PyTorch is built for the CPU only")
 
 
@@ -367,7 +380,7 @@ def test_a_build_for_the_cpu(monkeypatch):
 def test_hidden_gpus(monkeypatch, hidden):
     fake_torch(monkeypatch)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
-    found = doctor.cuda()
+    found = gpus.cuda()
     assert (found.state, found.found) == ("warn", "CUDA_VISIBLE_DEVICES hides every GPU")
 
 
@@ -381,7 +394,7 @@ def test_hidden_gpus(monkeypatch, hidden):
 )
 def test_torchs_own_words_are_shown(monkeypatch, text):
     fake_torch(monkeypatch, RuntimeError(f"{text}\n"))
-    found = doctor.cuda()
+    found = gpus.cuda()
     assert (found.state, found.why) == ("warn", text)
 
 
@@ -390,17 +403,17 @@ def test_torchs_own_words_are_shown(monkeypatch, text):
 
 def test_weights_absent_damaged_and_intact(monkeypatch, tmp_path):
     monkeypatch.setenv("VSANIMESR_CACHE", str(tmp_path))
-    assert [check.state for check in doctor.weights()] == ["ok", "warn"]  # v2 is the default
-    assert all("fetched on first use" in check.found for check in doctor.weights())
+    assert [check.state for check in files.weights()] == ["ok", "warn"]  # v2 is the default
+    assert all("fetched on first use" in check.found for check in files.weights())
     weights.locate("v1").write_bytes(b"not weights")
-    first = doctor.weights()[0]
+    first = files.weights()[0]
     assert first.state == "fail"
     assert "damaged" in first.why
     assert "vsanimesr weights fetch v1" in first.advice
     monkeypatch.setattr(weights, "read", lambda _: {})
-    assert doctor.weights()[0].why == "not the values of AnimeSR v1"
+    assert files.weights()[0].why == "not the values of AnimeSR v1"
     monkeypatch.setattr(weights, "digest", lambda _: RELEASES["v1"].digest)
-    assert doctor.weights()[0].state == "ok"
+    assert files.weights()[0].state == "ok"
 
 
 # Programs
@@ -416,7 +429,7 @@ def program(folder, name, script):
 def test_ffmpeg_absent(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
-    found = doctor.ffmpeg()
+    found = files.ffmpeg()
     assert (found.state, found.advice) == ("warn", ENCODE)
 
 
@@ -433,7 +446,7 @@ def test_ffmpeg_absent(monkeypatch):
 def test_ffmpeg_on_path(monkeypatch, tmp_path, script, state, why):
     path = program(tmp_path, "ffmpeg", script)
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = doctor.ffmpeg()
+    found = files.ffmpeg()
     assert found.state == state
     assert why in found.why
     if state == "ok":
@@ -441,20 +454,20 @@ def test_ffmpeg_on_path(monkeypatch, tmp_path, script, state, why):
 
 
 def test_python_packages_absent(monkeypatch):
-    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
-    found = doctor.modules()
+    monkeypatch.setattr(files.importlib.util, "find_spec", lambda name: None)
+    found = files.modules()
     assert (found.state, found.advice) == ("warn", ENCODE)
-    assert doctor.jetpack().found == "absent (optional)"
+    assert host.jetpack().found == "absent (optional)"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="scripts as programs")
 def test_vspipe(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = doctor.vspipe()
+    found = host.vspipe()
     assert (found.state, found.found) == ("warn", "not on PATH")
     path = program(tmp_path, "vspipe", "print('VapourSynth\\nCore R81\\nAPI R4.3')")
-    assert doctor.vspipe().found == f"Core R81 ({path})"
+    assert host.vspipe().found == f"Core R81 ({path})"
     program(tmp_path, "vspipe", "sys.exit('Failed to initialize VSScript')")
-    found = doctor.vspipe()
+    found = host.vspipe()
     assert (found.state, found.why) == ("fail", "Failed to initialize VSScript")
     assert "vapoursynth config" in found.advice

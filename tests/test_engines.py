@@ -357,9 +357,9 @@ def test_native_gives_the_same_bytes_with_narrow_and_wide_vectors(fixed_weights,
 def test_native_without_its_kernels(fixed_weights, monkeypatch, tmp_path):
     """No library, one without kernels (of an older version), a processor that is too old."""
     library.found.cache_clear()
-    monkeypatch.setattr(library, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(library, "_path", lambda: tmp_path / "libanimesr.so")
     try:
-        wanted = "backend=native, but its kernels are not there .*has no library.*: pip install"
+        wanted = "backend=native, but its kernels are not there .*libanimesr.so: .*: pip install"
         with pytest.raises(EngineError, match=wanted):
             NativeEngine(fixed_weights, setup())
         assert not BACKENDS["native"].installed

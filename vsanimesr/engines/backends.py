@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from vsanimesr.engines.native.library import usable
+from vsanimesr.engines.native.library import fault
 from vsanimesr.engines.protocol import Engine
 from vsanimesr.errors import EngineError, brief
 from vsanimesr.interrupts import held
@@ -61,7 +61,9 @@ BACKENDS = {
         ("ncnn",),
         ("vsanimesr.engines.ncnn.engine", "NcnnEngine"),
     ),
-    "native": Backend((), ("vsanimesr.engines.native.engine", "NativeEngine"), fits=usable),
+    "native": Backend(
+        (), ("vsanimesr.engines.native.engine", "NativeEngine"), fits=lambda: not fault()
+    ),
 }
 """By the name that a user writes, which is also that of the extra which brings its packages."""
 

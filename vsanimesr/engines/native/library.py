@@ -16,6 +16,7 @@ PACK = 16
 """Channels of a group."""
 ROOM = 512 * 2**10
 """Bytes of a thread's scratch memory for tiles: they should stay in the cache (performance.md)."""
+FILES = ("libanimesr.so", "animesr.dll", "libanimesr.dylib")
 NAMES = ("winograd", "halve", "enlarge", "join", "unfold")
 
 type Places = Sequence[int]
@@ -134,13 +135,13 @@ def stride(of: Map) -> int:
     return of.bordered.shape[2]
 
 
-def usable() -> bool:
-    """Whether the kernels are there and this processor can run them."""
+def fault() -> str:
+    """Why the kernels cannot be used: they are not there, or the processor is too old; or empty."""
     try:
         found()
-    except EngineError:
-        return False
-    return True
+    except EngineError as error:
+        return str(error)
+    return ""
 
 
 @cache
@@ -155,42 +156,33 @@ def found() -> ctypes.CDLL:
             "backend=native wants a processor with AVX2 and FMA, or an ARM of 64 bits: use another "
             "backend"
         )
-    folder = _folder()
-    for path in (folder / f"{prefix}animesr{suffix}" for prefix, suffix in FILES):
-        if path.is_file():
-            try:
-                library = ctypes.CDLL(str(path))
-                for name in NAMES:
-                    getattr(library, f"animesr_{name}").restype = None
-            except (OSError, AttributeError) as error:
-                raise _missing(f"{path}: {error}") from error
-            _declare(library)
-            return library
-    raise _missing(f"{folder} has no library")
+    try:
+        return _declared(ctypes.CDLL(str(_path())))
+    except (OSError, AttributeError) as error:
+        raise EngineError(
+            f"backend=native, but its kernels are not there ({error}): "
+            "pip install --force-reinstall --no-deps vapoursynth-animesr"
+        ) from error
 
 
-FILES = (("lib", ".so"), ("", ".dll"), ("lib", ".dylib"))
-
-
-def _folder() -> Path:
-    """Where VapourSynth looks for the plugin."""
+def _path() -> Path:
+    """The plugin's library, where VapourSynth looks for it."""
     spec = importlib.util.find_spec("vapoursynth")
     if spec is None or spec.origin is None:
-        raise _missing("VapourSynth is not installed")
-    return Path(spec.origin).parent / "plugins" / "animesr"
+        raise OSError("VapourSynth is not installed")
+    folder = Path(spec.origin).parent / "plugins" / "animesr"
+    for name in FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise OSError(f"no library in {folder}")
 
 
-def _missing(why: str) -> EngineError:
-    return EngineError(
-        f"backend=native, but its kernels are not there ({why}): "
-        "pip install --force-reinstall --no-deps vapoursynth-animesr"
-    )
-
-
-def _declare(library: ctypes.CDLL) -> None:
+def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     whole, place = ctypes.c_int, ctypes.c_void_p
     common = (place, whole, whole, whole)
     for name in NAMES:
-        getattr(library, f"animesr_{name}").argtypes = common
+        function = getattr(library, f"animesr_{name}")
+        function.restype, function.argtypes = None, common
     library.animesr_winograd.argtypes = (*common, place, ctypes.c_size_t)
     library.animesr_enlarge.argtypes = (*common, whole)
+    return library
