@@ -26,8 +26,10 @@ EXPORTS = frozenset(
     {"VapourSynthPluginInit2", "animesr_bind", "animesr_close", "animesr_free"}
     | {"animesr_get_frame", "animesr_version"}
     | {f"animesr_ahead_{name}" for name in ("ask", "free", "new", "pending")}
+    | {f"animesr_{name}" for name in ("winograd", "halve", "enlarge", "join", "unfold")}
 )
-"""What the plugin's library lets others call: VapourSynth the first, `vs/plugin.py` the rest."""
+"""What the plugin's library lets others call: VapourSynth the first, `vs/plugin.py` the rest, and
+`engines/native/library.py` the kernels."""
 SYSTEM = {
     "linux-gnu": ("libc.so.", "libdl.so.", "ld-linux-aarch64.so."),
     "linux-musl": ("libc.so",),

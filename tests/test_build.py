@@ -74,7 +74,7 @@ def test_compiler_output_is_shown(tmp_path):
 import sys
 from pathlib import Path
 from hatch_build import TARGETS, compile_shim
-compile_shim(Path(sys.argv[1]), Path(sys.argv[2]), TARGETS["linux-x86_64"], "1.2.3")
+compile_shim([Path(sys.argv[1])], Path(sys.argv[2]), TARGETS["linux-x86_64"], "1.2.3")
 """
     bad = tmp_path / "bad.c"
     bad.write_text("int one(void) { return two; }\n")
