@@ -4,11 +4,11 @@
                                     [--frames 100] [--out FOLDER]
     python benchmarks/int8.py speed [--size 320x180] [--rounds 9]
 
-`judge` runs the recurrence over each clip without a restart, in fp32 and in int8 on OpenVINO,
-every precision fed its own images. Of the frames' PSNR to fp32 (RGB, clamped to [0, 1]) it tells
-that of all of them together, the least and its frame, those of the first and of the last quarter,
-and that of the last quarter when both begin anew there: a drift would show as a difference between
-the last two. With `--out` it writes crops of the worst and of the last frame side by side: fp32,
+`judge` runs the recurrence over each clip without a restart, in fp32 (native) and in int8 on
+OpenVINO, every precision fed its own images. Of the frames' PSNR to fp32 (RGB, clamped to [0, 1])
+it tells that of all of them together, the least and its frame, those of the first and of the last
+quarter, and that of the last quarter when both begin anew there: a drift would show as a difference
+between the last two. With `--out` it writes crops of the worst and of the last frame side by side: fp32,
 int8, and their difference eight times as large. `speed` times a step of every engine in turn.
 
 Cap what processor is seen: ONEDNN_MAX_CPU_ISA=AVX2, AVX2_VNNI, AVX512_CORE, AVX512_CORE_VNNI.
@@ -51,7 +51,8 @@ def images(frames: Sequence[np.ndarray], model: str, precision: str) -> Iterator
     """The enlarged frames (3, 4h, 4w), clamped."""
     height, width = frames[0].shape[1:]
     setup = Setup(width=width, height=height, device="cpu", precision=precision)
-    engine = engines.load("openvino", weights.load(model), setup)
+    backend = "native" if precision == "fp32" else "openvino"
+    engine = engines.load(backend, weights.load(model), setup)
     sources = [engine.upload(list(frame), FULL_RGB) for frame in frames]
     state: Any = None
     for t, current in enumerate(sources):

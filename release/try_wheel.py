@@ -2,7 +2,8 @@
 
     python -m release.try_wheel dist --runtime onnx --python python3.13
 
-In a new environment, a new home and an empty cache: installs the wheel alone, runs every command
+In a new environment, a new home and an empty cache: installs the wheel, alone or with the extra of
+another runtime, runs every command
 that `vsanimesr doctor` advises, word for word, until it is content; then renders two frames through
 `vspipe`, holds them against what the authors' code gave, and enlarges a file by the command.
 """
@@ -27,8 +28,14 @@ from hatch_build import TARGETS, this_platform
 ROOT = Path(__file__).parent.parent
 GOLDEN = ROOT / "tests" / "data" / "bunny_64x48.npz"
 """Frames, and what the authors' code made of them: arrays `input` and `v2`."""
-RUNTIMES = {"torch": "PyTorch", "onnx": "ONNX Runtime", "openvino": "OpenVINO", "ncnn": "ncnn"}
-"""What can be asked for, and what the doctor calls it: one is enough."""
+RUNTIMES = {
+    "native": "native",
+    "torch": "PyTorch",
+    "onnx": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "ncnn": "ncnn",
+}
+"""What can be asked for, and what the doctor calls it. The first is in the wheel itself."""
 ROUNDS = 6
 """The doctor is asked this often at most: something installed may lack something else."""
 TOLERANCE = 2e-3
@@ -49,7 +56,7 @@ def fill(n, f):
 
 clip = vs.core.std.BlankClip(width=64, height=48, format=vs.RGB24, length=len(frames))
 clip = clip.std.ModifyFrame(clip, fill)
-clip.animesr.Upscale(format=vs.RGBS, block=0, precision="fp32").set_output()
+clip.animesr.Upscale(format=vs.RGBS, block=0, precision="fp32", backend={backend!r}).set_output()
 """
 
 
@@ -128,7 +135,7 @@ def findings(text: str) -> list[Finding]:
 def follow(home: Home, runtime: str) -> list[str]:
     """Run what the doctor advises until nothing fails; the commands in their order.
 
-    Of the runtimes only the one called `runtime` is installed, for one is enough.
+    Of the runtimes only the one called `runtime` is looked at, for one is enough.
 
     Raises:
         RuntimeError: A command failed, or the doctor is not content in the end.
@@ -151,10 +158,10 @@ def follow(home: Home, runtime: str) -> list[str]:
     raise RuntimeError(f"the doctor is not content after {ROUNDS} rounds:\n{said}")
 
 
-def frames_differ_by(home: Home) -> float:
+def frames_differ_by(home: Home, backend: str) -> float:
     """Render two frames through vspipe; the greatest difference to the golden values."""
     script, raw = home.folder / "golden.vpy", home.folder / "golden.raw"
-    script.write_text(SCRIPT.format(golden=str(GOLDEN)), encoding="utf-8")
+    script.write_text(SCRIPT.format(golden=str(GOLDEN), backend=backend), encoding="utf-8")
     home.must("vspipe", "-s", "0", "-e", "1", str(script), str(raw))
     made = np.fromfile(raw, np.float32).reshape(2, 3, 192, 256)
     with np.load(GOLDEN) as golden:
@@ -163,14 +170,14 @@ def frames_differ_by(home: Home) -> float:
     return float(np.abs(made[:, [2, 0, 1]] - wanted).max())
 
 
-def enlarge(home: Home) -> str:
+def enlarge(home: Home, backend: str) -> str:
     """Make a small file and enlarge it by the command; what the command said."""
     python = str(home.scripts / "python")
     ffmpeg = "import imageio_ffmpeg as f; print(f.get_ffmpeg_exe())"
     program = home.must(python, "-c", ffmpeg).strip()
     made = "testsrc2=size=32x24:rate=24:duration=0.2"
     home.must(program, "-v", "error", "-f", "lavfi", "-i", made, "in.mkv")
-    home.must("vsanimesr", "upscale", "in.mkv", "out.mkv")
+    home.must("vsanimesr", "upscale", "--backend", backend, "in.mkv", "out.mkv")
     look = "import av; s = av.open('out.mkv').streams.video[0]; print(s.width, s.height)"
     return home.must(python, "-c", look).strip()
 
@@ -179,7 +186,7 @@ def main() -> int:
     """Try the wheel for this machine; print what was done and how long it took."""
     parser = argparse.ArgumentParser(description="Install a wheel in a new environment and use it.")
     parser.add_argument("folder", type=Path, help="the wheels, as release.wheels makes them")
-    parser.add_argument("--runtime", choices=RUNTIMES, default="onnx")
+    parser.add_argument("--runtime", choices=RUNTIMES, default="native")
     parser.add_argument("--python", default=sys.executable, help="the interpreter to use")
     arguments = parser.parse_args()
     tag = TARGETS[this_platform()].tag
@@ -189,15 +196,16 @@ def main() -> int:
         (home.folder / "home").mkdir()
         start = time.monotonic()
         home.must(arguments.python, "-m", "venv", "env")
-        home.must("pip", "install", "--quiet", str(wheel))
+        extra = "" if arguments.runtime == "native" else f"[{arguments.runtime}]"
+        home.must("pip", "install", "--quiet", f"{wheel}{extra}")
         print(home.must(str(home.scripts / "python"), "-VV").strip())
         for command in follow(home, arguments.runtime):
             print(f"advised: {command}")
         ready = time.monotonic()
         print(f"installed in {ready - start:.0f} s")
-        difference = frames_differ_by(home)
+        difference = frames_differ_by(home, arguments.runtime)
         print(f"first frames after {time.monotonic() - ready:.1f} s, {difference:.1e} from golden")
-        size = enlarge(home)
+        size = enlarge(home, arguments.runtime)
         print(f"vsanimesr upscale: 32x24 became {size}")
     return 0 if difference <= TOLERANCE and size == "128 96" else 1
 

@@ -42,7 +42,7 @@ def test_the_entry_for_vsrepo():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("runtime", ["onnx", "openvino", "ncnn", "torch"])
+@pytest.mark.parametrize("runtime", ["native", "onnx", "openvino", "ncnn", "torch"])
 def test_the_doctors_advice_leads_to_a_working_upscale(tmp_path, runtime):
     pytest.importorskip("twine", reason="wants the group `release`")
     for command in (

@@ -59,30 +59,30 @@ def measure_peak(precision: str, device: str, seconds: float) -> Peak:
     import torch
     import torch.nn.functional as F
 
-    if precision not in ITEMSIZE:
+    if precision not in ITEMSIZE or device == "webgpu":
         raise RuntimeError(f"torch has no products in {precision} to compare with")
     dtypes = {"fp16": torch.float16, "bf16": torch.bfloat16}
     dtype = dtypes.get(precision, torch.float32)
-    where = torch.device("cuda" if device.startswith("cuda") else "cpu")
-    cuda = where.type == "cuda"
+    where = torch.device(device)
+    gpu = where.type != "cpu"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     wait = waiting(device)
     flops = 0.0
     with torch.inference_mode():
-        for n in (1024, 2048, *([8192] if cuda else [])):
+        for n in (1024, 2048, *([8192] if gpu else [])):
             a, b = (torch.rand(n, n, device=where).to(dtype) for _ in range(2))
-            flops = max(flops, 2 * n**3 / _best(lambda a=a, b=b: a @ b, wait, seconds / 6, cuda))
+            flops = max(flops, 2 * n**3 / _best(lambda a=a, b=b: a @ b, wait, seconds / 6, gpu))
         for channels, size in ((64, (180, 320)), (128, (90, 160)), (256, (90, 160))):
             x, kernel = torch.rand(1, channels, *size), torch.rand(channels, channels, 3, 3)
             x, kernel = (
                 y.to(where, dtype).contiguous(memory_format=torch.channels_last)
                 for y in (x, kernel)
             )
-            once = _best(lambda x=x, k=kernel: F.conv2d(x, k, padding=1), wait, seconds / 6, cuda)
+            once = _best(lambda x=x, k=kernel: F.conv2d(x, k, padding=1), wait, seconds / 6, gpu)
             flops = max(flops, 2 * 9 * channels**2 * prod(size) / once)
-        source = torch.ones(MB * (1024 if cuda else 256) // 4, device=where)
+        source = torch.ones(MB * (1024 if gpu else 256) // 4, device=where)
         target = torch.empty_like(source)
-        moved = 2 * source.nbytes / _best(lambda: target.copy_(source), wait, seconds / 3, cuda)
+        moved = 2 * source.nbytes / _best(lambda: target.copy_(source), wait, seconds / 3, gpu)
     return Peak(flops=flops, bytes=moved)
 
 

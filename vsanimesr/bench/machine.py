@@ -8,12 +8,13 @@ import platform
 import subprocess
 from pathlib import Path
 
+from vsanimesr.engines.choice import here
 from vsanimesr.engines.cuda_device import devices
 
 
 def best_device() -> str:
-    """`cuda` where there is such a GPU, else `cpu`."""
-    return "cuda" if devices() else "cpu"
+    """What the filter's `device="auto"` takes: a GPU with CUDA or WebGPU, else `cpu`."""
+    return here().gpu or "cpu"
 
 
 def header(device: str) -> str:
@@ -24,8 +25,8 @@ def header(device: str) -> str:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions.append(f"{name} {importlib.metadata.version(name)}")
     hardware = f"{_processor()}, {os.cpu_count()} threads, {platform.system()}"
-    if device.startswith("cuda"):
-        hardware = f"{devices()[int(device.partition(':')[2] or 0)].name}, {hardware}"
+    if device != "cpu":
+        hardware = f"{_gpu(device)}, {hardware}"
     parts = [str(datetime.date.today()), hardware, ", ".join(versions)]
     commit = _commit()
     if commit:
@@ -33,6 +34,24 @@ def header(device: str) -> str:
     if hasattr(os, "getloadavg"):
         parts.append(f"load {os.getloadavg()[0]:.1f}")
     return "; ".join(parts)
+
+
+def _gpu(device: str) -> str:
+    """Its name, or what it is called by."""
+    kind, _, number = device.partition(":")
+    if kind == "cuda":
+        return devices()[int(number or 0)].name
+    if kind == "webgpu":
+        with contextlib.suppress(Exception):  # a runtime that is not there is told by its row
+            from vsanimesr.engines.onnx.webgpu import device_name
+
+            return f"WebGPU on {device_name()}"
+    if kind == "xpu":
+        with contextlib.suppress(Exception):
+            import torch
+
+            return torch.xpu.get_device_name(int(number or 0))
+    return kind
 
 
 def _processor() -> str:

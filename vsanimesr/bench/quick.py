@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from vsanimesr import weights
 from vsanimesr.bench.machine import best_device, header
 from vsanimesr.bench.measure import Subject, prepared
-from vsanimesr.bench.timing import alone, times
+from vsanimesr.bench.timing import alone, overlapping, times
 from vsanimesr.bench_choices import PRECISIONS
 from vsanimesr.engines import BACKENDS
 from vsanimesr.engines.choice import TIE, Choice, choose, here
@@ -94,7 +94,7 @@ def measure(backend: str, precisions: Sequence[str], device: str, model: str) ->
             refused = error
             continue
         steps(2)
-        found[precision] = statistics.median(times(steps, SECONDS, many=device != "cpu"))
+        found[precision] = statistics.median(times(steps, SECONDS, many=overlapping(device)))
         engine.close()
     if not found and refused:
         raise refused

@@ -35,7 +35,7 @@ def run(
         precisions: Names as the filter takes them; empty: those of the device.
         sizes: Of source frames, as `640x360`.
         formats: Preset formats of VapourSynth, for the filter.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        device: `auto`, or as the filter takes it.
         model: As the filter takes it.
         seconds: Spent on each figure, at least.
         report: Told what is being measured.

@@ -29,8 +29,14 @@ def times(calls: Callable[[int], None], seconds: float, *, many: bool) -> Iterat
 
 def waiting(device: str) -> Callable[[], None]:
     """Waits until a GPU has done what torch gave it; ONNX Runtime waits by itself."""
-    if not device.startswith("cuda") or "torch" not in sys.modules:
+    kind = device.partition(":")[0]
+    if kind not in ("cuda", "mps", "xpu") or "torch" not in sys.modules:
         return lambda: None
     import torch
 
-    return torch.cuda.synchronize
+    return getattr(torch, kind).synchronize
+
+
+def overlapping(device: str) -> bool:
+    """Whether a step's launch overlaps with the step before: then several are timed on end."""
+    return device.partition(":")[0] in ("cuda", "mps", "xpu")

@@ -19,9 +19,10 @@ type Parameters = tuple[np.ndarray, np.ndarray]
 def winograd(kernel: np.ndarray, bias: np.ndarray) -> Parameters:
     """A 3x3 kernel (outputs, inputs, 3, 3) at 36 points: (output groups, 36, inputs, 16)."""
     at = points()
-    made = np.einsum("ay,oiyx,bx->abio", at, kernel.astype(np.float64), at)
-    made = made.reshape(36, kernel.shape[1], len(kernel) // PACK, PACK)
-    return _aligned(made.transpose(2, 0, 1, 3)), _aligned(bias)
+    outputs, inputs = kernel.shape[:2]
+    made = kernel.reshape(outputs * inputs, 9).astype(np.float64) @ np.kron(at, at).T
+    made = made.reshape(outputs // PACK, PACK, inputs, 36)
+    return _aligned(made.transpose(0, 3, 2, 1)), _aligned(bias)
 
 
 def plain(kernel: np.ndarray, bias: np.ndarray) -> Parameters:
