@@ -8,8 +8,8 @@
 OpenVINO, every precision fed its own images. Of the frames' PSNR to fp32 (RGB, clamped to [0, 1])
 it tells that of all of them together, the least and its frame, those of the first and of the last
 quarter, and that of the last quarter when both begin anew there: a drift would show as a difference
-between the last two. With `--out` it writes crops of the worst and of the last frame side by side: fp32,
-int8, and their difference eight times as large. `speed` times a step of every engine in turn.
+between the last two. With `--out` it writes crops of the worst and of the last frame side by side:
+fp32, int8, and their difference eight times as large. `speed` times a step of every engine in turn.
 
 Cap what processor is seen: ONEDNN_MAX_CPU_ISA=AVX2, AVX2_VNNI, AVX512_CORE, AVX512_CORE_VNNI.
 Clips: benchmarks/make_clips.py.
