@@ -83,6 +83,35 @@ def test_an_interrupt_reaches_the_script_and_the_next_call_works(fixed_model: Pa
     ]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backend", "parts"),
+    [
+        ("onnx", ["onnx", "onnx.helper"]),
+        ("openvino", ["openvino", "openvino._pyopenvino"]),
+        ("ncnn", ["ncnn", "ncnn.ncnn"]),
+        ("torch", ["torch", "torch.autograd"]),
+    ],
+)
+def test_an_interrupt_while_any_runtime_is_imported(
+    backend: str, parts: list[str], fixed_model: Path
+) -> None:
+    pytest.importorskip(backend)
+    code = f"""
+        for part in {parts}:
+            At(part, signal.SIGINT)
+            try:
+                upscale(backend={backend!r})
+            except KeyboardInterrupt:
+                print(part)
+        with upscale(backend={backend!r}).get_frame(1) as frame:
+            print(frame.width)
+        """
+    done = run(code, fixed_model)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [*parts, "64"]
+
+
 @pytest.mark.parametrize(
     ("number", "handler", "status", "said"),
     [
