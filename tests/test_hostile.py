@@ -22,6 +22,7 @@ from vsanimesr import pth, weights
 from vsanimesr.errors import TrainingError, WeightsError
 from vsanimesr.training import checkpoint, foreign
 from vsanimesr.training.degradation.lbo import SHAPES, Lbo
+from vsanimesr.training.evaluate import realbasicvsr
 from vsanimesr.training.foreign import MAGIC
 from vsanimesr.training.networks import vgg
 
@@ -172,6 +173,15 @@ def test_parameters_and_views_of_old_files_are_read(tmp_path: Path) -> None:
     path.write_bytes((tmp_path / "False.pth").read_bytes()[:-9])
     with pytest.raises(WeightsError, match="damaged"):
         foreign.load(path)
+
+
+def test_of_a_foreign_safetensors_file_no_more_than_the_header_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    path.write_bytes(safetensors.numpy.save({"a": np.zeros(2_000_000, np.float32)}))
+    assert memory(lambda path: vgg.load("vgg19", path), path) < 1e6
+    message = refused(lambda path: vgg.load("vgg19", path), path)
+    assert "(no features.0.weight in it)" in message
+    assert realbasicvsr.read(path) == {}
 
 
 def central(name: bytes, size: int, offset: int) -> bytes:

@@ -7,6 +7,7 @@ through before (`vsanimesr.pickled`).
 import io
 import warnings
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 
 import safetensors
@@ -35,8 +36,13 @@ PICKLES = 5
 """In those: that number, the protocol's, the system, what was saved, and the names of storages."""
 
 
-def load(path: Path) -> object:
+def load(path: Path, marks: Collection[str] = ()) -> object:
     """What is in a `.safetensors` file, or one of torch.save, on the CPU.
+
+    Args:
+        path: The file.
+        marks: Tensors of which a `.safetensors` file must have one: else it is another network's,
+            and nothing but its header is read. None: any will do.
 
     Raises:
         WeightsError: Damaged, too large, or holding what weights do not need.
@@ -46,7 +52,9 @@ def load(path: Path) -> object:
     if (size := path.stat().st_size) > MAX_BYTES:
         raise WeightsError(f"{size:,} bytes, wanted at most {MAX_BYTES:,}")
     if path.suffix == ".safetensors":
-        header(path)
+        names = header(path)
+        if marks and not set(marks) & set(names):
+            raise WeightsError(f"no {' or '.join(marks)} in it")
         try:
             return safetensors.torch.load_file(path)
         except safetensors.SafetensorError as error:

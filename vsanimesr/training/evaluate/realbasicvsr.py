@@ -33,6 +33,8 @@ CHANNELS = (8, 32, 64, 32, 16, 2)
 """Between the convolutions of a level, from two pictures and a flow to the rest of the flow."""
 MARK = "image_cleaning.0.main.0.weight"
 """Only this network has it."""
+PREFIXES = ("generator_ema.", "generator.", "")
+"""Of its tensors in MMEditing's checkpoints, the better ones first, and in a bare state dict."""
 
 
 class RealBasicVSR(nn.Module):
@@ -222,7 +224,7 @@ def read(path: Path) -> dict[str, Tensor]:
             code of the file is run.
     """
     try:
-        content = foreign.load(path)
+        content = foreign.load(path, [prefix + MARK for prefix in PREFIXES])
     except (WeightsError, OSError):  # whoever asked has a better message
         return {}
     for name in ("state_dict", "params_ema", "params"):
@@ -232,7 +234,7 @@ def read(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, dict):
         return {}
     stored = cast(dict[str, Tensor], content)
-    for prefix in ("generator_ema.", "generator.", ""):
+    for prefix in PREFIXES:
         if prefix + MARK in stored:
             names = [name for name in stored if name.startswith(prefix)]
             return {name.removeprefix(prefix): stored[name] for name in names}

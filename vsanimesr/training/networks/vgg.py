@@ -51,7 +51,7 @@ def load(backbone: str, file: Path | None) -> Convolutions:
             'losses.perceptual.backbone = "vgg16", which can be fetched'
         )
     try:
-        stored = foreign.load(file)
+        stored = foreign.load(file, ["features.0.weight"])
     except (WeightsError, OSError) as error:
         raise TrainingError(
             f"{file}: no weights of {backbone} that can be read ({error}); get {FILES[backbone]}"
