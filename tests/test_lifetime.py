@@ -21,12 +21,18 @@ from clips import digest, source
 
 from vsanimesr.colour import FULL_RGB
 from vsanimesr.engines import Setup
+from vsanimesr.engines.native.engine import NativeEngine
+from vsanimesr.engines.ncnn.engine import NcnnEngine
 from vsanimesr.engines.onnx.engine import OnnxEngine
 from vsanimesr.engines.onnx.session import Session
 from vsanimesr.engines.torch.engine import TorchEngine
 from vsanimesr.errors import DeviceLostError, EngineError
 
 TESTS = str(Path(__file__).parent)
+
+
+ENGINES = {"torch": TorchEngine, "ncnn": NcnnEngine, "native": NativeEngine}
+each_engine = pytest.mark.parametrize("backend", ENGINES)
 
 
 def upscale(clip, model, **options):
@@ -59,22 +65,30 @@ def run(code, model, timeout=120):
 
 
 @pytest.mark.parametrize(
-    ("wait", "backend"),
-    [(0.0, "torch"), (0.05, "torch"), (0.5, "torch"), (0.2, "ncnn"), (0.2, "native")],
+    ("wait", "backend", "precision"),
+    [
+        (0.0, "torch", "auto"),
+        (0.05, "torch", "auto"),
+        (0.5, "torch", "auto"),
+        (0.2, "ncnn", "auto"),
+        (0.2, "native", "auto"),
+        (0.2, "openvino", "int8"),
+    ],
 )
-def test_interpreter_shutdown_with_requests_in_flight(fixed_model, wait, backend):
+def test_interpreter_shutdown_with_requests_in_flight(calibrated_model, wait, backend, precision):
     code = f"""
         import os, time
         import vapoursynth as vs
         from clips import source
         clip = source(100, 64, 48, uneven=0.01)
-        clip = clip.animesr.Upscale(model=os.environ["MODEL"], backend="{backend}")
+        options = {{"backend": "{backend}", "precision": "{precision}"}}
+        clip = clip.animesr.Upscale(model=os.environ["MODEL"], **options)
         clip.get_frame(0).close()
         futures = [clip.get_frame_async(n) for n in range(1, 60)]
         time.sleep({wait})
         print("leaving")
         """
-    done = run(code, fixed_model)
+    done = run(code, calibrated_model)
     assert (done.returncode, done.stdout) == (0, "leaving\n"), done.stderr
     assert "Traceback" not in done.stderr
     assert "Fatal" not in done.stderr
@@ -113,11 +127,13 @@ def test_nothing_is_printed_on_standard_output(fixed_model):
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
-def test_an_engine_error_in_the_middle(fixed_model, monkeypatch):
+@each_engine
+def test_an_engine_error_in_the_middle(fixed_model, monkeypatch, backend):
     clip = source(20, 32, 24, cuts=())
-    whole = [digest(frame) for frame in upscale(clip, fixed_model).frames(close=True)]
-    out = upscale(clip, fixed_model)
-    working = TorchEngine.step
+    whole = upscale(clip, fixed_model, backend=backend).frames(close=True)
+    whole = [digest(frame) for frame in whole]
+    out = upscale(clip, fixed_model, backend=backend)
+    working = ENGINES[backend].step
     steps = []
 
     def breaking(self, *arguments):
@@ -126,15 +142,16 @@ def test_an_engine_error_in_the_middle(fixed_model, monkeypatch):
             raise ValueError("the device fell off")
         return working(self, *arguments)
 
-    monkeypatch.setattr(TorchEngine, "step", breaking)
+    monkeypatch.setattr(ENGINES[backend], "step", breaking)
     found, failed = render(out, range(20))
     assert found == {n: whole[n] for n in range(20) if n != 7}
     assert failed == {7: "Upscale: frame 7: ValueError: the device fell off"}
 
 
-def test_a_source_that_breaks_at_frame_37(fixed_model):
+@each_engine
+def test_a_source_that_breaks_at_frame_37(fixed_model, backend):
     """The frames whose run needs it fail with its message; all others are as ever."""
-    options = {"block": 16, "warmup": 4}
+    options = {"block": 16, "warmup": 4, "backend": backend}
     good = upscale(source(60, 32, 24, cuts=(45,)), fixed_model, **options)
     bad = upscale(source(60, 32, 24, cuts=(45,), fail_at=37), fixed_model, **options)
     found, failed = render(bad, range(60))
@@ -250,8 +267,9 @@ def test_nodes_made_and_freed_leave_nothing(fixed_model, backend, count):
     assert min(last) < first * 1.05
 
 
-def test_frames_outlive_their_node(fixed_model):
-    clip = upscale(source(4, 16, 16, cuts=()), fixed_model)
+@each_engine
+def test_frames_outlive_their_node(fixed_model, backend):
+    clip = upscale(source(4, 16, 16, cuts=()), fixed_model, backend=backend)
     frame = clip.get_frame(2)
     expected = digest(frame)
     del clip
@@ -260,9 +278,10 @@ def test_frames_outlive_their_node(fixed_model):
     frame.close()
 
 
-def test_freed_while_a_request_runs(fixed_model):
+@each_engine
+def test_freed_while_a_request_runs(fixed_model, backend):
     done = threading.Event()
-    clip = upscale(source(60, 64, 48, cuts=()), fixed_model)
+    clip = upscale(source(60, 64, 48, cuts=()), fixed_model, backend=backend)
     clip.get_frame_async(50).add_done_callback(lambda future: (future.result().close(), done.set()))
     del clip
     gc.collect()
