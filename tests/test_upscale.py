@@ -192,6 +192,17 @@ def test_a_line_now_and_then_without_a_terminal(monkeypatch):
     assert display.clock(3725) == "1:02:05"
 
 
+def test_a_name_cannot_write_on_the_terminal(film, tmp_path, cheap, capsys):
+    """Control characters in names are shown, not sent."""
+    output = tmp_path / "a\n\x1b[31mred.mkv"
+    assert main(["upscale", str(film), str(output), *QUICK]) == 0
+    assert main(["upscale", str(film), str(output), *QUICK]) == 1
+    out, err = capsys.readouterr()
+    assert "a\\n\\x1b[31mred.mkv: 48 frames in" in out
+    assert "a\\n\\x1b[31mred.mkv exists; give --overwrite" in err
+    assert "\x1b" not in out + err
+
+
 def test_the_bar_of_a_terminal():
     class Terminal(io.StringIO):
         def isatty(self):

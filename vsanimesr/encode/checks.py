@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vsanimesr.encode.frames import FORMATS, pixel_format
+from vsanimesr.encode.names import shown
 from vsanimesr.encode.streams import muxer_of
 from vsanimesr.errors import EncodeError, OptionError
 
@@ -40,14 +41,14 @@ def check_paths(source: Path, output: Path, overwrite: bool) -> str:
     """
     muxer = muxer_of(output)
     if not output.parent.is_dir():
-        raise EncodeError(f"upscale: the folder {output.parent} is not there; make it first")
+        raise EncodeError(f"upscale: the folder {shown(output.parent)} is not there; make it first")
     if output.exists():
         if not output.is_file() and not output.is_dir():
-            raise EncodeError(f"upscale: {output} is no file; give the name of one")
+            raise EncodeError(f"upscale: {shown(output)} is no file; give the name of one")
         if source.exists() and output.samefile(source):
-            raise EncodeError(f"upscale: {output} is the source itself; give another output")
+            raise EncodeError(f"upscale: {shown(output)} is the source itself; give another output")
         if output.is_dir():
-            raise EncodeError(f"upscale: {output} is a folder; give the name of a file")
+            raise EncodeError(f"upscale: {shown(output)} is a folder; give the name of a file")
         if not overwrite:
-            raise EncodeError(f"upscale: {output} exists; give --overwrite to replace it")
+            raise EncodeError(f"upscale: {shown(output)} exists; give --overwrite to replace it")
     return muxer

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vsanimesr.encode.names import shown
 from vsanimesr.errors import EncodeError, VsAnimeSRError
 from vsanimesr.options import defaults, meanings
 
@@ -127,7 +128,7 @@ def _run(chosen: argparse.Namespace) -> int:
             return 0
         failed = [item for item in todo if not _tried(item, job, display, chosen.overwrite)]
         if failed:
-            names = ", ".join(str(item.source) for item in failed)
+            names = ", ".join(shown(item.source) for item in failed)
             display.say(f"{len(failed)} of {len(todo)} files failed: {names}")
         return SOME_FAILED if failed else 0
 
@@ -139,7 +140,7 @@ def _tried(
     display.begin(item.source, item.output)
     try:
         if item.clash:
-            raise EncodeError(f"would become {item.output}, as {item.clash} does")
+            raise EncodeError(f"would become {shown(item.output)}, as {shown(item.clash)} does")
         if item.output.exists() and not overwrite:
             display.skip(item.output)
         else:

@@ -9,6 +9,8 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from vsanimesr.encode.names import shown
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -82,16 +84,16 @@ class Text:
     def end(self, result: Result) -> None:
         """See `Display`."""
         self.close()
-        self._print(f"{result.output}: {summary(result)}")
+        self._print(f"{shown(result.output)}: {summary(result)}")
 
     def skip(self, output: Path) -> None:
         """See `Display`."""
-        self._print(f"{output}: done before")
+        self._print(f"{shown(output)}: done before")
 
     def fail(self, source: Path, text: str) -> None:
         """See `Display`."""
         self.close()
-        self.say(f"{source}: {text}")
+        self.say(f"{shown(source)}: {text}")
 
     def close(self) -> None:
         """See `Display`."""
@@ -187,7 +189,7 @@ def line(progress: Progress) -> str:
 
 def summary(result: Result) -> str:
     """What became of a file, in words."""
-    words = [f"{result.frames} frames in {clock(result.seconds)}"]
+    words = [f"{result.frames} frame{'s' * (result.frames != 1)} in {clock(result.seconds)}"]
     if result.rendered and result.seconds:
         words.append(f"{result.rendered / result.seconds:.2f} frames/s")
     if result.resumed:

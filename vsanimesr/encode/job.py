@@ -176,7 +176,7 @@ def upscale_file(
         size = part.stat().st_size
         check_paths(source, output, overwrite)  # it may have appeared meanwhile
         if note := publish(part, output):
-            report(f"{output} is whole, but its folder cannot be synced: {note}")
+            report(f"{shown(output)} is whole, but its folder cannot be synced: {note}")
         parts.keep = False
     return Result(
         output=output,
@@ -247,7 +247,7 @@ def _lost(video: Source, encoding: Encoding, source: Path) -> str:
     names = lost(props)
     if encoding.arguments:
         names = [*static(props), *names]
-    return f"{', '.join(names)} data of {source.name} is not carried over" if names else ""
+    return f"{', '.join(names)} data of {shown(source.name)} is not carried over" if names else ""
 
 
 def _looked_at(

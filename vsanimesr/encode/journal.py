@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from vsanimesr.encode.durable import digest, publish, read_record, write_record
+from vsanimesr.encode.names import shown
 from vsanimesr.encode.verify import Made
 from vsanimesr.errors import EncodeError
 
@@ -32,7 +33,7 @@ class Journal:
     def __init__(self, folder: Path, output: Path) -> None:
         """Read `folder`; messages are about `output`."""
         self._folder = folder
-        self._output = output
+        self._name = shown(output.name)
         self._keys: dict[str, str] = {}
 
     def agree(self, values: Mapping[str, str]) -> None:
@@ -43,7 +44,7 @@ class Journal:
         """
         if told := self._differs(FILM, values):
             raise EncodeError(
-                f"upscale: {self._output.name} was begun otherwise: {told}; "
+                f"upscale: {self._name} was begun otherwise: {told}; "
                 "give --fresh to forget what is done, or the same again to go on"
             )
 
@@ -100,7 +101,7 @@ class Journal:
             return None
         if known["key"] != self._key:
             raise EncodeError(
-                f"upscale: {chunk} of {self._output.name} was made with other values, and what "
+                f"upscale: {chunk} of {self._name} was made with other values, and what "
                 "they were is lost; give --fresh to forget what is done"
             )
         made = Made(**known["made"])

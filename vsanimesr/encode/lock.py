@@ -8,6 +8,7 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
+from vsanimesr.encode.names import shown
 from vsanimesr.errors import EncodeError
 
 if TYPE_CHECKING:
@@ -67,13 +68,15 @@ def _take(opened: int, what: Path) -> str:
     except (BlockingIOError, PermissionError) as error:
         process, _, host = _holder(opened).partition(" ")
         raise EncodeError(
-            f"upscale: {what} is being made by process {process or 'unknown'} on "
+            f"upscale: {shown(what)} is being made by process {process or 'unknown'} on "
             f"{host or 'some machine'}; wait for it, or end it"
         ) from error
     except OSError as error:
         if error.errno not in _UNKNOWN:
             raise
-        return f"the folder of {what} knows no locks: do not start a second run for this file"
+        return (
+            f"the folder of {shown(what)} knows no locks: do not start a second run for this file"
+        )
     return ""
 
 

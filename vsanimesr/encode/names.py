@@ -58,7 +58,7 @@ def beside(path: Path, ending: str) -> Path:
     return path.with_name(f".{kept}~{digest}{ending}")
 
 
-def shown(path: Path) -> str:
+def shown(path: Path | str) -> str:
     """A path as it can be printed: bytes that are not Unicode and control characters escaped."""
     text = str(path).encode("utf-8", "backslashreplace").decode()
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vsanimesr.encode.durable import TEMPORARY
 from vsanimesr.encode.lock import locked
-from vsanimesr.encode.names import beside
+from vsanimesr.encode.names import beside, shown
 from vsanimesr.errors import EncodeError
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ def held(output: Path, report: Callable[[str], None]) -> Generator[Parts]:
                 yield parts
             except BaseException:
                 if parts.keep:
-                    report(f"what is done is kept in {folder.name}; the same command goes on")
+                    report(
+                        f"what is done is kept in {shown(folder.name)}; the same command goes on"
+                    )
                 raise
             finally:
                 _clean(folder)
@@ -62,7 +64,7 @@ def held(output: Path, report: Callable[[str], None]) -> Generator[Parts]:
                 (folder / "lock").unlink()
                 folder.rmdir()
     except OSError as error:
-        raise EncodeError(f"upscale: cannot write beside {output}: {error}") from error
+        raise EncodeError(f"upscale: cannot write beside {shown(output)}: {error}") from error
 
 
 def _clean(folder: Path) -> None:
