@@ -498,6 +498,19 @@ def test_a_hole_in_converted_sound_is_silent_not_closed(chunks, tmp_path):
     assert samples[int(1.4 * 44100) :].any()
 
 
+def test_what_an_edit_list_has_cut_away_is_not_heard(chunks, tmp_path):
+    whole, source, output = tmp_path / "whole.mp4", tmp_path / "in.mp4", tmp_path / "out.mkv"
+    ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=s=32x24:r=25:d=2,format=yuv420p"),
+        *("-f", "lavfi", "-i", "sine=d=2:r=48000", "-c:v", "libx264", "-c:a", "aac", whole),
+    )
+    ffmpeg("-ss", 0.53, "-i", whole, "-c", "copy", source)
+    joined(source, output, chunks)
+    assert len(starts(output)) < 40
+    assert float(starts(output, "audio")[0] - starts(output)[0]) == pytest.approx(0, abs=0.05)
+    assert float(starts(output, "audio")[-1] - starts(output)[-1]) == pytest.approx(0, abs=0.08)
+
+
 @pytest.mark.parametrize(("kind", "sound"), [("ts", "aac"), ("vob", "ac3")])
 def test_sound_that_begins_late_is_found(kind, sound, chunks, tmp_path):
     """After what is looked at by default: 5 s."""

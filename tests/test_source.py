@@ -231,6 +231,18 @@ def test_what_shows_that_a_file_without_an_index_was_cut_off(whole, tmp_path, ki
         assert len(open_source(path, track, incomplete=True).clip) < 150
 
 
+@pytest.mark.parametrize("kind", ["mkv", "mp4", "ts"])
+def test_a_film_that_begins_late_is_whole(whole, tmp_path, kind):
+    path = tmp_path / f"a.{kind}"
+    ffmpeg("-itsoffset", 100, "-i", whole, "-c", "copy", "-avoid_negative_ts", "disabled", path)
+    opened = open_source(path, 0)
+    assert (len(opened.clip), opened.notes) == (200, ())
+    if kind == "mkv":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(EncodeError, match=r"it holds 10[0-9.]+ s of the 108[0-9.]+ s that it"):
+            open_source(path, 0)
+
+
 def test_sound_that_goes_on_and_held_frames_are_no_damage(tmp_path):
     longer, held = tmp_path / "longer.mkv", tmp_path / "held.mkv"
     video = ("-f", "lavfi", "-i", "testsrc2=s=32x24:r=25:d=1,format=yuv420p")

@@ -65,7 +65,7 @@ class Carrier:
 
     def carry(self, packet: Any) -> Iterator[Any]:  # noqa: ANN401
         """Packets of the result that a packet of the source brings about."""
-        if not packet.size:
+        if not packet.size or self._cut_away(packet):
             return
         # Sound that is decoded goes on where it was; what is copied wants a time.
         if not (packet.pts is packet.dts is None and isinstance(self._coder, Sound)):
@@ -86,6 +86,14 @@ class Carrier:
                 yield self._fitted(made)
         elif self._waiting:
             yield from self._released(self._waiting[-1].pts)
+
+    def _cut_away(self, packet: Any) -> bool:  # noqa: ANN401
+        """Whether an edit list of MP4 begins after it: it would be heard before the first frame.
+
+        The packet just before that is kept, for decoders want it.
+        """
+        early = packet.pts is not None and packet.pts + (packet.duration or 0) < 0
+        return early and packet.is_discard
 
     def _damage(self) -> None:
         self.damaged += 1

@@ -60,7 +60,9 @@ def read(path: Path, track: int) -> Packets:
 
     with av.open(url(path)) as container:
         stream: Any = container.streams[track]
-        start = (container.start_time or 0) / av.time_base
+        # Matroska counts from 0, not from its first packet.
+        counted = "matroska" not in container.format.name
+        start = (container.start_time or 0) / av.time_base if counted else 0.0
         found = Packets(
             stated=(container.duration or 0) / av.time_base,
             resumes="mpegts" in container.format.name,
