@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from vsanimesr.errors import TrainingError, WeightsError
+from vsanimesr.training import checkpoint
 from vsanimesr.training.degradation.lbo import Lbo, load_pool
 from vsanimesr.training.evaluate import peers
 from vsanimesr.training.export.write import export
