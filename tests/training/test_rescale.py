@@ -17,7 +17,7 @@ from vsanimesr.errors import TrainingError
 from vsanimesr.network import Network
 from vsanimesr.training import pictures
 from vsanimesr.training.networks import stream
-from vsanimesr.training.rescale import artifacts, command, contact, pairs, strategy
+from vsanimesr.training.rescale import artifacts, command, contact, pairs, resolution, strategy
 
 
 def bicubic(frames):
@@ -106,20 +106,49 @@ def test_a_stream_is_the_clip_and_padding_is_replication(fixed_weights):
     assert list(upscale([])) == []
 
 
-def test_the_factor_is_where_the_artefacts_vanish():
-    probe = strategy.Probe(0, [spoilt(128, 160)])
-    _, ranked = strategy.compare([probe], bicubic, patches=6)
+def enlarged(factor, kernel, height=240, width=320):
+    """A drawing of a part of the size, enlarged."""
+    small = drawing(round(factor * height), round(factor * width))
+    return cv2.resize(small, (width, height), interpolation=kernel)
+
+
+@pytest.mark.parametrize("kernel", [cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4])
+@pytest.mark.parametrize("factor", [0.3, 0.5, 0.7])
+def test_the_factor_is_how_large_it_was_drawn(factor, kernel):
+    picture = enlarged(factor, kernel)
+    assert resolution.native([picture]) == pytest.approx(factor, abs=0.1)
+    jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
+    assert resolution.native([cv2.imdecode(jpeg, 1)]) == pytest.approx(factor, abs=0.15)
+
+
+def test_artefacts_about_edges_are_no_drawing():
+    """They fill the spectrum up to its end, and are a floor of it."""
+    probe = strategy.Probe(0, [spoilt(240, 320)])
+    _, ranked, native = strategy.compare([probe], bicubic, patches=6)
     by_factor = {one.factor: one for one in ranked}
-    assert ranked[0].factor == 0.5
+    assert native == pytest.approx(0.5, abs=0.15)
+    assert ranked[0].factor == pytest.approx(0.5, abs=0.1)
     assert by_factor[0.5].halo < 0.5 * by_factor[1.0].halo
-    assert by_factor[0.1].kept < artifacts.KEPT < by_factor[0.5].kept
-    assert ranked[-1].factor == 0.1
+    assert ranked[-1].factor == 1.0
 
 
 def test_a_drawing_without_artefacts_is_not_shrunk_away():
-    probe = strategy.Probe(0, [drawing(128, 160)])
-    _, ranked = strategy.compare([probe], bicubic, patches=6)
+    probe = strategy.Probe(0, [drawing(240, 320)])
+    _, ranked, _ = strategy.compare([probe], bicubic, patches=6)
     assert ranked[0].factor >= 0.9
+
+
+@pytest.mark.parametrize("size", [(4, 4), (30, 46), (200, 200), (1, 1)])
+def test_where_there_is_nothing_to_tell_by_it_is_the_whole_size(size):
+    assert resolution.native([np.full((*size, 3), 90, np.uint8)]) == 1.0
+
+
+def test_ranks_are_by_distance_and_the_larger_first():
+    made = [
+        artifacts.Statistics(factor=one, halo=0, strength=0, kept=0) for one in strategy.FACTORS
+    ]
+    order = [one.factor for one in artifacts.rank(made, 0.55)]
+    assert order[:4] == [0.6, 0.5, 0.7, 0.4]
 
 
 def test_patches_are_where_the_edges_are():
@@ -134,8 +163,12 @@ def test_patches_are_where_the_edges_are():
 
 def test_the_sheet_has_every_picture_in_the_order_of_the_rank(tmp_path):
     probe = strategy.Probe(7, [spoilt(64, 96)])
-    trials, ranked = strategy.compare([probe], bicubic, [0.3, 0.5, 1.0], patches=2)
-    contact.write(tmp_path / "contact.html", trials, ranked, video="<clip>", model="m")
+    trials, ranked, native = strategy.compare([probe], bicubic, [0.3, 0.5, 1.0], patches=2)
+    facts = {"native": native, "video": "<clip>", "model": "m"}
+    contact.write(tmp_path / "contact.html", trials, ranked, **facts)
+    assert f"drawn at {native:g} of its size" in " ".join(
+        (tmp_path / "contact.html").read_text().split()
+    )
     html = (tmp_path / "contact.html").read_text()
     assert "&lt;clip&gt;" in html
     assert not re.search(r"(src|href)=\"(?!data:)", html)  # nothing outside the file
@@ -242,7 +275,7 @@ def test_the_command_draws_the_sheet_then_makes_pairs(video, tmp_path, fixed_mod
     call(*common, "--factors", 0.5, 1.0, "--auto")
     found = msgspec.json.decode((out / "rescale.json").read_bytes(), type=pairs.Record)
     assert found.settings.factor == found.statistics[0].factor
-    assert "least around edges" in found.why
+    assert "the part of its size that the video was drawn at" in found.why
     assert len(content(out)) == 2 * 2 * 2
     other = [video, tmp_path / "other", *common[2:]]
     call(*other, "--factors", 0.5, 1.0)

@@ -15,11 +15,6 @@ from vsanimesr.training.pictures import Picture
 BAND = (3, 12)
 """Pixels of a pseudo HR from an edge between which artefacts are looked for: further than a clean
 edge is wide, nearer than an 8x8 block of the codec, which is 16 pixels here, is long."""
-KEPT = 0.85
-"""A factor that keeps less of the lines than this share of the best one's is out of the choice. On
-the three clips of docs/reproduction.md 0.4 keeps 0.87 to 0.92, and 0.3, where thin lines are gone,
-0.75 to 0.80."""
-
 type Luma = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
 
@@ -70,13 +65,14 @@ def measure(factor: float, enlarged: list[Picture], sources: list[Picture]) -> S
     return Statistics(factor=factor, halo=halo, strength=strength, kept=kept)
 
 
-def rank(statistics: list[Statistics]) -> list[Statistics]:
-    """Best first: those that keep the lines by their halo, then the others by what they keep."""
-    enough = KEPT * max(one.kept for one in statistics)
-    return sorted(
-        statistics,
-        key=lambda one: (0, one.halo) if one.kept >= enough else (1, -one.kept),
-    )
+def rank(statistics: list[Statistics], native: float) -> list[Statistics]:
+    """Best first: nearest to how large the video was drawn, the larger of two as near.
+
+    Args:
+        statistics: Of all factors.
+        native: As `resolution.native` finds it.
+    """
+    return sorted(statistics, key=lambda one: (round(abs(one.factor - native), 6), -one.factor))
 
 
 def luma(picture: Picture) -> Luma:

@@ -17,7 +17,7 @@ from vsanimesr.training import pictures
 from vsanimesr.training.networks import stream
 from vsanimesr.training.networks.stream import Upscale
 from vsanimesr.training.places import device_of, make_folder
-from vsanimesr.training.rescale import artifacts, contact, pairs, strategy
+from vsanimesr.training.rescale import contact, pairs, strategy
 from vsanimesr.training.rescale.artifacts import Statistics
 
 SHEET = "contact.html"
@@ -43,6 +43,8 @@ class Trials(msgspec.Struct, frozen=True, kw_only=True):
     patches: int
     statistics: list[Statistics]
     """Best first."""
+    native: float
+    """Of what part of its size the video was drawn, as its edges say (`resolution.native`)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--factor", type=float, help="the factor chosen from the contact sheet")
-    choice.add_argument("--auto", action="store_true", help="choose by the statistics")
+    choice.add_argument("--auto", action="store_true", help="choose by the spectrum of its edges")
     add(
         "--factors",
         type=float,
@@ -109,16 +111,18 @@ def run(args: argparse.Namespace) -> None:
         probes=args.probes,
         patches=args.patches,
         statistics=[],
+        native=0,
     )
-    ranked = known(args.folder, trials, any_trials=args.factor is not None)
+    before = known(args.folder, trials, any_trials=args.factor is not None)
+    ranked, native = (before.statistics, before.native) if before else ([], 0.0)
     if args.factor is None and not (args.auto and ranked):
-        ranked = draw_sheet(args, len(shapes), upscale)
-        save(args.folder, msgspec.structs.replace(trials, statistics=ranked))
+        ranked, native = draw_sheet(args, len(shapes), upscale)
+        save(args.folder, msgspec.structs.replace(trials, statistics=ranked, native=native))
         if not args.auto:
             log.info("look at %s and run again with --factor", args.folder / SHEET)
             return
     if args.factor is None:
-        factor, why = ranked[0].factor, reason(ranked)
+        factor, why = ranked[0].factor, reason(ranked, native)
     else:
         factor, why = float(args.factor), "chosen by hand"
     settings = pairs.Settings(
@@ -146,21 +150,34 @@ def size(video: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def draw_sheet(args: argparse.Namespace, frames: int, upscale: Upscale) -> list[Statistics]:
-    """Try all factors and write the contact sheet. Returns their statistics, best first."""
+def draw_sheet(
+    args: argparse.Namespace, frames: int, upscale: Upscale
+) -> tuple[list[Statistics], float]:
+    """Try all factors and write the contact sheet.
+
+    Returns:
+        Their statistics, best first, and what they are ranked by (`strategy.compare`).
+    """
     length = min(WARM_UP, frames)
     firsts = pairs.spread(frames, args.probes + 2, length)
     firsts = firsts[1:-1] or firsts  # a video's very first and last frames are often black
     probes = [strategy.Probe(*clip) for clip in pairs.clips_of(args.video, firsts, length)]
-    trials, ranked = strategy.compare(
+    trials, ranked, native = strategy.compare(
         tqdm(probes, unit="place", desc="factors", disable=None),
         upscale,
         args.factors,
         patches=args.patches,
         resample=args.resample,
     )
-    contact.write(args.folder / SHEET, trials, ranked, video=args.video.name, model=str(args.model))
-    return ranked
+    contact.write(
+        args.folder / SHEET,
+        trials,
+        ranked,
+        native=native,
+        video=args.video.name,
+        model=str(args.model),
+    )
+    return ranked, native
 
 
 def save(folder: Path, trials: Trials) -> None:
@@ -169,31 +186,27 @@ def save(folder: Path, trials: Trials) -> None:
     pictures.write_bytes(folder / STATISTICS, content + b"\n")
 
 
-def known(folder: Path, wanted: Trials, *, any_trials: bool = False) -> list[Statistics]:
-    """Statistics of an earlier run of the same video, model and options, best first, or none."""
+def known(folder: Path, wanted: Trials, *, any_trials: bool = False) -> Trials | None:
+    """What an earlier run of the same video, model and options found, if there was one."""
     path = folder / STATISTICS
     if not path.is_file():
-        return []
+        return None
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Trials)
     except msgspec.ValidationError:  # of another version
-        return []
+        return None
     except msgspec.DecodeError as error:
         raise TrainingError(f"{path}: damaged ({error}); remove it") from error
     if any_trials:  # whatever was tried, a person has chosen from it
         wanted = msgspec.structs.replace(
             wanted, factors=found.factors, probes=found.probes, patches=found.patches
         )
-    same = msgspec.structs.replace(found, statistics=[]) == wanted
-    return found.statistics if same else []
+    return found if msgspec.structs.replace(found, statistics=[], native=0) == wanted else None
 
 
-def reason(ranked: Sequence[Statistics]) -> str:
+def reason(ranked: Sequence[Statistics], native: float) -> str:
     """Why the first one is the choice of `artifacts.rank`."""
-    best = ranked[0]
-    most = max(one.kept for one in ranked)
-    able = [one for one in ranked if one.kept >= artifacts.KEPT * most]
     return (
-        f"least around edges ({best.halo:.4f}) of the {len(able)} factors out of {len(ranked)} "
-        f"that keep {artifacts.KEPT:.0%} of the most lines kept ({most:.3f})"
+        f"nearest of {len(ranked)} factors to {native:g}, the part of its size that the video was "
+        "drawn at by the spectrum of its edges"
     )

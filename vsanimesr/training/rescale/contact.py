@@ -32,10 +32,11 @@ img { display: block; width: 192px; height: auto; image-rendering: pixelated; }
 </style>
 <h1>{{ video }}</h1>
 <p>Each column is the video shrunk by a factor, enlarged by {{ model }}, and brought to twice its
-own size. Columns are ranked: on the left those whose edges have the least around them while the
-lines of the video are still there. The numbers cannot see what a line should look like, so look:
-lines clean and unbroken, no double contours, nothing melted together. Then run the command again
-with <code>--factor</code>.</p>
+own size. By the spectrum of its edges the video was drawn at {{ "%g"|format(native) }} of its size:
+shrunk to that it loses no lines, and what lies beyond is no drawing. Columns are ranked, those
+nearest to that on the left. The numbers cannot see what a line should look like, so look: lines
+clean and unbroken, no double contours, nothing melted together. Then run the command again with
+<code>--factor</code>.</p>
 <table>
 <tr><th>factor</th><th>around edges</th><th>edge strength</th><th>lines kept</th></tr>
 {%- for one in ranked %}
@@ -67,7 +68,13 @@ gradients with those of the video.</p>
 
 
 def write(
-    path: Path, trials: Sequence[Trial], ranked: Sequence[Statistics], *, video: str, model: str
+    path: Path,
+    trials: Sequence[Trial],
+    ranked: Sequence[Statistics],
+    *,
+    native: float,
+    video: str,
+    model: str,
 ) -> None:
     """Write the sheet.
 
@@ -75,6 +82,7 @@ def write(
         path: Of the HTML file.
         trials: The rows.
         ranked: The columns, best first.
+        native: As `strategy.compare` finds it.
         video: What to call the video.
         model: What to call the network.
 
@@ -90,7 +98,7 @@ def write(
         for trial in trials
     ]
     template = jinja2.Environment(autoescape=True).from_string(TEMPLATE)
-    html = template.render(video=video, model=model, ranked=ranked, rows=rows)
+    html = template.render(video=video, model=model, native=native, ranked=ranked, rows=rows)
     pictures.write_bytes(path, html.encode())
 
 

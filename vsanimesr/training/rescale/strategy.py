@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from vsanimesr.training.networks import stream
 from vsanimesr.training.networks.stream import Upscale
 from vsanimesr.training.pictures import Picture
-from vsanimesr.training.rescale import artifacts
+from vsanimesr.training.rescale import artifacts, resolution
 from vsanimesr.training.rescale.artifacts import Statistics
 
 FACTORS = tuple(step / 10 for step in range(1, 11))
@@ -101,15 +101,18 @@ def compare(
     *,
     patches: int = 2,
     resample: str = "lanczos4",
-) -> tuple[list[Trial], list[Statistics]]:
+) -> tuple[list[Trial], list[Statistics], float]:
     """Try every factor on the patches of each probe that have most edges.
 
     Returns:
-        The trials, and the statistics of all factors, best first.
+        The trials; the statistics of all factors, best first; and of what part of its size the
+        video was drawn (`resolution.native`), by which they are ranked.
     """
     trials: list[Trial] = []
+    lasts: list[Picture] = []
     for probe in probes:
         last = probe.frames[-1]
+        lasts.append(last)
         corners = artifacts.edge_patches(last, SIDE, patches)
         cut = [{} for _ in corners]
         for factor in factors:
@@ -125,7 +128,8 @@ def compare(
         artifacts.measure(factor, [trial.enlarged[factor] for trial in trials], sources)
         for factor in factors
     ]
-    return trials, artifacts.rank(statistics)
+    native = resolution.native(lasts)
+    return trials, artifacts.rank(statistics, native), native
 
 
 def _square(picture: Picture, left: int, top: int, side: int) -> Picture:
