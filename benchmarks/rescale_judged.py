@@ -14,6 +14,7 @@ MIT; pip `rlottie-python==1.3.8`), openclipart (Debian `openclipart-svg`, public
 `resvg-py`), and Live2D characters (`live2d_gt.mkv` of benchmarks/make_clips.py; never pass it on).
 """
 
+# pyright: reportMissingImports=none
 import argparse
 import json
 import random
@@ -22,6 +23,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from itertools import islice, product
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,7 +32,7 @@ from PIL import Image
 from vsanimesr.training import pictures
 from vsanimesr.training.degradation import codec
 from vsanimesr.training.pictures import Picture
-from vsanimesr.training.rescale import resolution, strategy
+from vsanimesr.training.rescale import artifacts, resolution, strategy
 
 SIZE = (640, 480)
 FRAMES = 4
@@ -151,7 +153,8 @@ def rescaled(frames: Sequence[Picture], factor: float, kernel: str) -> list[Pict
 def _jpeg(frames: list[Picture], quality: int) -> list[Picture]:
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
     coded = (cv2.imencode(".jpg", frame[..., ::-1], options)[1] for frame in frames)
-    return [np.asarray(cv2.imdecode(one, cv2.IMREAD_COLOR)[..., ::-1]) for one in coded]
+    decoded = (cv2.imdecode(one, cv2.IMREAD_COLOR) for one in coded)
+    return [np.asarray(one, np.uint8)[..., ::-1] for one in decoded]
 
 
 def _x264(frames: list[Picture], crf: float) -> list[Picture]:
@@ -164,13 +167,22 @@ def _noise(frames: list[Picture], sigma: float) -> list[Picture]:
     return [np.clip(one + 0.5, 0, 255).astype(np.uint8) for one in noisy]
 
 
-DEGRADATIONS = {
-    "none": lambda frames: frames,
-    "jpeg 40": lambda frames: _jpeg(frames, 40),
-    "x264 23": lambda frames: _x264(frames, 23),
-    "x264 30": lambda frames: _x264(frames, 30),
-    "noise 5, x264 26": lambda frames: _x264(_noise(frames, 5), 26),
-}
+def degraded(frames: list[Picture], how: str) -> list[Picture]:
+    """As one of `DEGRADATIONS` says."""
+    match how:
+        case "none":
+            return frames
+        case "jpeg 40":
+            return _jpeg(frames, 40)
+        case "x264 23":
+            return _x264(frames, 23)
+        case "x264 30":
+            return _x264(frames, 30)
+        case _:
+            return _x264(_noise(frames, 5), 26)
+
+
+DEGRADATIONS = ("none", "jpeg 40", "x264 23", "x264 30", "noise 5, x264 26")
 
 
 def main() -> None:
@@ -198,24 +210,28 @@ def judge(file: Path, options: argparse.Namespace) -> None:
     with file.open("a") as out:
         for number, (name, frames) in enumerate(drawings(options)):
             for place, (factor, kernel) in enumerate(pairs):
-                how = list(DEGRADATIONS)[(number + place) % len(DEGRADATIONS)]
+                how = DEGRADATIONS[(number + place) % len(DEGRADATIONS)]
                 if (name, factor, kernel, how) in done:
                     continue
-                clip = DEGRADATIONS[how](rescaled(frames, factor, kernel))
+                clip = degraded(rescaled(frames, factor, kernel), how)
                 begin = time.perf_counter()
                 native = resolution.native([clip[-1]])
                 seconds = time.perf_counter() - begin
-                found = min(strategy.FACTORS, key=lambda one: (abs(one - native), -one))
+                found = artifacts.rank(CANDIDATES, native)[0].factor
                 row = dict(zip(KEYS, (name, factor, kernel, how), strict=True))
                 row |= {"native": native, "found": found, "seconds": seconds}
                 out.write(json.dumps(row) + "\n")
                 out.flush()
 
 
+CANDIDATES = [
+    artifacts.Statistics(factor=one, halo=0, strength=0, kept=0) for one in strategy.FACTORS
+]
+"""What `--auto` chooses from; it looks at nothing else of them."""
 KEYS = ("clip", "factor", "kernel", "degradation")
 
 
-def table(rows: Sequence[dict]) -> None:
+def table(rows: Sequence[dict[str, Any]]) -> None:
     """How often right, within a step, and how wrong otherwise, by each way to group."""
     print("| by | cases | exact | within 0.1 | mean error | worst |\n|---|---|---|---|---|---|")
     for key in ("all", "degradation", "kernel", "factor", "clip"):

@@ -97,7 +97,7 @@ def _of_drawings(factor: float, window: int) -> list[Spectrum]:
     for kernel in ((_bilinear, 1), (_bicubic, 2), (_lanczos, 3)):
         there_and_back = _resample(small, SIDE, kernel) @ _resample(SIDE, small, kernel)
         for outlined in (False, True):
-            made = there_and_back @ _discs(outlined) @ there_and_back.T
+            made = np.asarray(there_and_back @ _discs(outlined) @ there_and_back.T, np.float32)
             one = spectrum([made, made.T], window)
             assert one is not None
             spectra.append(one)
@@ -106,7 +106,7 @@ def _of_drawings(factor: float, window: int) -> list[Spectrum]:
 
 @cache
 def _discs(outlined: bool) -> Luma:
-    """Discs one over the other, half of them with outlines or none; antialiased over a pixel."""
+    """Discs one over the other, half of them with outlines, or none; antialiased over a pixel."""
     random = np.random.default_rng(0)
     y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)
     drawing = np.full((SIDE, SIDE), 0.6, np.float32)
