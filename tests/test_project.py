@@ -50,7 +50,7 @@ WITHIN = {
 
 # The same within the trainer: what its commands share, then a wing for each command.
 TRAINING = [
-    {"explain", "squares", "sdist", "foreign"},
+    {"explain", "leaving", "squares", "sdist", "foreign"},
     {"config", "clips", "checkpoint", "pictures", "places", "draws"},
     {"networks", "degradation"},
     {"measures"},

@@ -8,6 +8,11 @@ import sys
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
+if __name__ == "__main__":  # and not where a process of its own begins with this module
+    from vsanimesr.training import leaving
+
+    leaving.at_once()
+
 from vsanimesr.training.cli import main
 
 if __name__ == "__main__":

@@ -1,17 +1,20 @@
 """The command `python -m vsanimesr.training`. Only what the chosen part of it needs is loaded.
 
-What is said goes to standard error. Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+What is said goes to standard error. Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted,
+143 terminated.
 """
 
 import argparse
 import importlib
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
 
 from vsanimesr.errors import VsAnimeSRError
+from vsanimesr.training import leaving
 
 COMMANDS = {
     "dataset": "build a dataset of clips from videos, and look into one",
@@ -61,9 +64,11 @@ def _run(args: argparse.Namespace) -> int:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("vsanimesr").setLevel(logging.INFO if leads else logging.WARNING)
     try:
-        return args.call(args) or 0
-    except KeyboardInterrupt:
-        return _failed(f"\n{args.command}: interrupted", 130)
+        with leaving.raised():
+            return args.call(args) or 0
+    except KeyboardInterrupt as error:
+        number = error.args[0] if error.args else signal.SIGINT
+        return _failed(f"\n{args.command}: interrupted", 128 + number)
     except Exception as error:  # noqa: BLE001 (the last line of defence: one line, not a trace)
         if args.debug:
             traceback.print_exc()

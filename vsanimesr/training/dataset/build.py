@@ -9,9 +9,10 @@ import multiprocessing
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +23,7 @@ import msgspec
 import torch
 
 from vsanimesr.errors import TrainingError, VsAnimeSRError
-from vsanimesr.training import pictures
+from vsanimesr.training import leaving, pictures
 from vsanimesr.training.clips import ClipStore
 from vsanimesr.training.dataset import analysis, frames, motion, quality, select
 from vsanimesr.training.dataset.analysis import Analysis
@@ -75,18 +76,26 @@ def build(
     """
     motion.load(recipe.motion.method, recipe.motion.file)  # before any video fails by it
     quality.load(recipe.quality.method, recipe.quality.file)
-    for unfinished in (out / "clips").glob(".*"):  # of a build that was killed
-        shutil.rmtree(unfinished, ignore_errors=True)
+    _clear(out)  # of a build that was killed
     arguments = [(name, path, out, recipe) for name, path in videos.items()]
     done: dict[str, Outcome] = {}
-    results = _here(arguments) if jobs == 1 else _in_processes(arguments, jobs)
-    for outcome in results:
-        done[outcome.name] = outcome
-        tell(outcome)
+    try:
+        with closing(_here(arguments) if jobs == 1 else _in_processes(arguments, jobs)) as results:
+            for outcome in results:
+                done[outcome.name] = outcome
+                tell(outcome)
+    finally:
+        _clear(out)
     outcomes = [done[name] for name in videos]
     record = Record(recipe=msgspec.to_builtins(recipe, enc_hook=str), outcomes=outcomes)
     pictures.write_bytes(out / RECORD, msgspec.json.format(msgspec.json.encode(record), indent=1))
     return outcomes
+
+
+def _clear(out: Path) -> None:
+    """Remove clips that are not finished."""
+    for unfinished in (out / "clips").glob(".*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def build_video(name: str, path: Path, out: Path, recipe: DatasetRecipe) -> Outcome:
@@ -181,20 +190,25 @@ def _analysis(
 type Arguments = tuple[str, Path, Path, DatasetRecipe]
 
 
-def _here(arguments: Iterable[Arguments]) -> Iterator[Outcome]:
+def _here(arguments: Iterable[Arguments]) -> Generator[Outcome]:
     for one in arguments:
         yield build_video(*one)
 
 
-def _in_processes(arguments: Iterable[Arguments], jobs: int) -> Iterator[Outcome]:
+def _in_processes(arguments: Iterable[Arguments], jobs: int) -> Generator[Outcome]:
     context = multiprocessing.get_context("spawn")  # torch's threads survive no fork
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_set_up) as pool:
-        running: dict[Future[Outcome], Arguments] = {
-            pool.submit(build_video, *one): one for one in arguments
-        }
         try:
+            with leaving.unheard():
+                running: dict[Future[Outcome], Arguments] = {
+                    pool.submit(build_video, *one): one for one in arguments
+                }
             for future in as_completed(running):
                 yield _outcome(future, *running[future][:2])
+        except BaseException:  # nobody waits for what they do
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 

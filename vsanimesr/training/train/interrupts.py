@@ -10,21 +10,21 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def deferred(*, enabled: bool = True) -> Generator[Callable[[], bool]]:
+def deferred(*, enabled: bool = True) -> Generator[Callable[[], int]]:
     """Keep the first of these signals from interrupting; a second one acts as it always does.
 
     Args:
         enabled: If not, or outside the main thread, which alone gets signals, all stays as it is.
 
     Yields:
-        Whether one has come.
+        The number of the one that has come, or 0.
     """
-    came = False
+    came = 0
     before: dict[signal.Signals, signal._HANDLER] = {}  # pyright: ignore[reportPrivateUsage]
 
     def note(number: int, frame: FrameType | None) -> None:
         nonlocal came
-        came = True
+        came = number
         restore()
 
     def restore() -> None:
@@ -41,8 +41,3 @@ def deferred(*, enabled: bool = True) -> Generator[Callable[[], bool]]:
         yield lambda: came
     finally:
         restore()
-
-
-def ignore(number: int = 0) -> None:
-    """In a worker process: leave Ctrl-C, which a terminal sends to all, to the process it is of."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

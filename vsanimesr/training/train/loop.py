@@ -180,7 +180,7 @@ def train[T](
                     journal.write("save", done, file=path.name)
             if leaving:
                 log.info("%s: saved after %d iterations; the same command goes on", run, done)
-                raise KeyboardInterrupt
+                raise KeyboardInterrupt(leaving)
         if journal:
             journal.write("end", done)
         fabric.barrier()  # no process leaves before the checkpoint is there

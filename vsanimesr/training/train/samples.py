@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vsanimesr.errors import TrainingError
+from vsanimesr.training import leaving
 from vsanimesr.training.degradation.degrade import Degrader
 from vsanimesr.training.degradation.lbo import FACTOR
-from vsanimesr.training.train.interrupts import ignore
 
 
 class Sample(NamedTuple):
@@ -140,19 +140,16 @@ def load[T](samples: Dataset[T], numbers: Numbers, *, workers: int, pin: bool) -
         workers: How many; 0: this process reads when it is asked.
         pin: Put batches into memory that a CUDA device can read by itself.
     """
-    return iter(
-        DataLoader(
-            samples,
-            batch_sampler=numbers,
-            num_workers=workers,
-            pin_memory=pin,
-            worker_init_fn=ignore,
-            generator=torch.Generator(),  # or the loader would draw from the run's own
-            multiprocessing_context="spawn"
-            if workers
-            else None,  # CUDA and threads survive no fork
-        )
+    loader = DataLoader(
+        samples,
+        batch_sampler=numbers,
+        num_workers=workers,
+        pin_memory=pin,
+        generator=torch.Generator(),  # or the loader would draw from the run's own
+        multiprocessing_context="spawn" if workers else None,  # CUDA and threads survive no fork
     )
+    with leaving.unheard():
+        return iter(loader)
 
 
 def _read(path: Path) -> np.ndarray:
