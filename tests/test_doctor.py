@@ -36,7 +36,7 @@ def folder(tmp_path):
 def test_everything_is_looked_at():
     found = doctor.checks()
     names = [check.name for check in found]
-    assert len(names) == len(set(names))
+    assert len(names) == len(set(names)) > 12
     assert {"Python", "VapourSynth", "plugin", "PyTorch", "GPU", "ffmpeg", "vspipe"} <= set(names)
     assert {f"weights {name}" for name in RELEASES} <= set(names)
     assert all(check.advice for check in found if check.state == "fail")
@@ -55,7 +55,6 @@ def test_a_check_that_fails_is_a_finding(monkeypatch):
     def fail(*_):
         raise RuntimeError("no\nhome")
 
-    whole = len(doctor.checks())
     for name in LOOKS:
         with monkeypatch.context() as patch:
             for other in LOOKS:
@@ -68,7 +67,6 @@ def test_a_check_that_fails_is_a_finding(monkeypatch):
         assert (failed.why, bool(failed.advice)) == (r"RuntimeError: no\nhome", True)
         assert failed.state == ("fail" if name in ("vapoursynth", "plugins") else "warn"), name
         assert len(found) >= 9, name
-    assert whole > 12
 
 
 def test_a_runtime_that_raises_anything_is_unusable(monkeypatch):

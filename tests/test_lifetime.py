@@ -245,7 +245,7 @@ def trim():
 
 @pytest.mark.parametrize(
     ("backend", "count"),
-    [("torch", 200), ("onnx", 40), ("openvino", 40), ("ncnn", 40), ("native", 40)],
+    [("torch", 100), ("onnx", 40), ("openvino", 40), ("ncnn", 40), ("native", 40)],
 )
 def test_nodes_made_and_freed_leave_nothing(fixed_model, backend, count):
     """So many nodes, each rendered a little: memory after the last is that after the 20th.
@@ -255,7 +255,7 @@ def test_nodes_made_and_freed_leave_nothing(fixed_model, backend, count):
     process = psutil.Process()
     sizes = {}
     for i in range(1, count + 1):
-        clip = upscale(source(8, 40, 24, cuts=()), fixed_model, cache=64, backend=backend)
+        clip = upscale(source(8, 56, 40, cuts=()), fixed_model, cache=64, backend=backend)
         clip.get_frame(i % 3).close()
         del clip
         if i in (20, count - 10, count - 5, count):
