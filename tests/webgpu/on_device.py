@@ -241,7 +241,6 @@ def test_what_is_kept_outlives_its_engine(make):
     del image, state  # which would end the process if they did not keep the device's memory
 
 
-@pytest.mark.slow
 def test_engines_made_and_freed_leave_nothing(make):
     of = Format(Family.RGB, 32, floating=True)
     frames = list(frames_of(1, of, 8, 8))
@@ -255,10 +254,11 @@ def test_engines_made_and_freed_leave_nothing(make):
     assert min(grown) < 3  # MB; the weights alone are 6
 
 
+@pytest.mark.slow  # it comes back with all its shaders to be compiled; `test_lifetime.py` plays it
 @pytest.mark.skipif(
     not LOST.parent.is_dir(), reason="this driver cannot be made to lose its device"
 )
-@pytest.mark.parametrize("attempts", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("attempts", [1, 3])
 def test_a_lost_device_fails_the_frame_and_comes_back(fixed_model, attempts):
     """Whoever else holds it: all let go, and fail one frame too."""
     options = {"model": str(fixed_model), "device": "webgpu", "block": 2, "warmup": 1}
