@@ -337,3 +337,17 @@ def test_what_cannot_be_read_says_so(tmp_path):
     (tmp_path / "b.png").write_bytes(b"no image")
     with pytest.raises(TrainingError, match=r"b\.png: not an image"):
         list(pictures.read(tmp_path))
+
+
+def test_damage_in_the_middle_is_counted_or_ends_it(tmp_path, caplog):
+    film = drawings.film(tmp_path / "film.mp4", [drawings.render("dalek", 40, size=(128, 96))])
+    whole = film.read_bytes()
+    assert len(list(pictures.read(film))) == 40
+    assert not caplog.text
+    middle = (len(whole) + whole.index(b"mdat")) // 2
+    film.write_bytes(whole[:middle] + bytes(300) + whole[middle + 300 :])
+    assert len(list(pictures.read(film))) == 40
+    assert "film.mp4: damaged: 40 of 40 frames could be decoded, 1 of them in part" in caplog.text
+    film.write_bytes(whole[:middle] + bytes(2000) + whole[middle + 2000 :])
+    with pytest.raises(TrainingError, match=r"film\.mp4: cannot be decoded"):
+        list(pictures.read(film))

@@ -1,5 +1,6 @@
 """Pictures from video files and folders, and PNG files that are whole or not there."""
 
+import logging
 import os
 import secrets
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from av.video.reformatter import ColorRange, Interpolation
 
 from vsanimesr.colour import matrix_by_size
 from vsanimesr.errors import TrainingError
+
+log = logging.getLogger("vsanimesr")
 
 type Picture = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
 """(h, w, 3), RGB, 0 to 255."""
@@ -85,10 +88,21 @@ def _video(path: Path) -> Iterator[Picture]:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 return
-            for frame in container.decode(video=0):
-                yield _rgb(frame)
+            packets = shown = torn = 0
+            for packet in container.demux(video=0):
+                packets += packet.size > 0
+                for frame in packet.decode():
+                    shown += 1
+                    torn += frame.is_corrupt
+                    yield _rgb(frame)
     except (av.error.FFmpegError, OSError) as error:
         raise TrainingError(f"{path}: cannot be decoded ({error})") from error
+    if torn or shown < 0.95 * packets - 2:  # fields may come in packets of their own
+        log.warning(
+            "%s: damaged: %d of %d frames could be decoded, %d of them in part; what is made of "
+            "it has that damage, too",
+            *(path, shown, packets, torn),
+        )
 
 
 def _rgb(frame: av.VideoFrame) -> Picture:
