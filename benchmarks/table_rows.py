@@ -60,7 +60,7 @@ BUDGETS = {
         degradation=120,
         structure=300,
         gan=50,
-        own=3000,
+        own=600,
         patch=64,
         frames=4,
         batch=4,
@@ -194,7 +194,7 @@ def _stages(folder: Path, budget: Budget, seed: int) -> list[Job]:
 
 
 def _own(folder: Path, budget: Budget) -> Job:
-    """Weights to be used: as the row of 3 LBOs, but for longer; its checkpoints make a curve."""
+    """Weights to be used: the row of 3 LBOs goes on for longer; its checkpoints make a curve."""
     pool = tuple(f"lbo-{kind}" for kind in KNOWN)
     job = _network(
         folder,
@@ -203,7 +203,7 @@ def _own(folder: Path, budget: Budget) -> Job:
         0,
         "final-l1.toml",
         budget.own,
-        start=f"{PLAIN}/0",
+        start="3 LBOs/0",
         operators=pool,
         more={"optimizer.lr": 4e-4},
     )
