@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-ROWS = ["BasicOP-only", "without feedback"]
+ROWS = ["BasicOP-only"]
 
 
 @pytest.fixture
