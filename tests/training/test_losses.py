@@ -1,6 +1,7 @@
 """Losses and gradients of one iteration, against float64 computations written here."""
 
 import copy
+import hashlib
 from itertools import pairwise
 
 import cv2
@@ -332,3 +333,15 @@ def test_vgg19_that_is_not_there(tmp_path, monkeypatch):
 class Evil:
     def __reduce__(self):
         return exec, ("raise SystemExit('run')",)
+
+
+def test_the_hash_in_the_name_of_a_file_is_compared(tmp_path):
+    path = tmp_path / "mine.pth"
+    torch.save({"a": torch.ones(1)}, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    path = path.rename(tmp_path / f"mine-{digest[:8]}.pth")
+    with pytest.raises(TrainingError, match=r"is not that of vgg16|no weights of vgg16"):
+        vgg.load("vgg16", path)  # which has been compared, and looked into
+    path = path.rename(tmp_path / "vgg16-397923af.pth")
+    with pytest.raises(TrainingError, match=r"wanted one that begins with 397923af, as its name"):
+        vgg.load("vgg16", path)

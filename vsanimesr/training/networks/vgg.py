@@ -4,6 +4,8 @@ No code of a file is run. VGG19 is the paper's; its weights are yours to bring. 
 from a source package on the index (`imagenet`).
 """
 
+import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ WIDTHS = (64, 128, 256, 512, 512)
 """Their channels."""
 FILES = {"vgg16": "vgg16-397923af.pth", "vgg19": "vgg19-dcbb9e9d.pth"}
 """Torchvision's files, each named after the first digits of its sha256."""
+NAMED = re.compile(r"-([0-9a-f]{8,64})\.pth$")
+"""The hash in such a name."""
 
 
 def load(backbone: str, file: Path | None) -> Convolutions:
@@ -50,6 +54,7 @@ def load(backbone: str, file: Path | None) -> Convolutions:
             f"{FILES[backbone]} there or name it in losses.perceptual.file, or set "
             'losses.perceptual.backbone = "vgg16", which can be fetched'
         )
+    _check_name(file)
     try:
         stored = foreign.load(file, ["features.0.weight"])
     except (WeightsError, OSError) as error:
@@ -57,6 +62,23 @@ def load(backbone: str, file: Path | None) -> Convolutions:
             f"{file}: no weights of {backbone} that can be read ({error}); get {FILES[backbone]}"
         ) from error
     return _torchvision(file, stored, backbone)
+
+
+def _check_name(file: Path) -> None:
+    """Compare the file with the hash in its name, where it has one as torch's hub gives them."""
+    named = NAMED.search(file.name)
+    if not named:
+        return
+    try:
+        with file.open("rb") as opened:
+            found = hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        raise TrainingError(f"{file}: cannot be read ({error.strerror})") from error
+    if not found.startswith(named[1]):
+        raise TrainingError(
+            f"{file}: sha256 {found}, wanted one that begins with {named[1]}, as its name says: "
+            "damaged or another; get it again"
+        )
 
 
 def shapes(backbone: str) -> list[tuple[int, int, int, int]]:
