@@ -121,6 +121,7 @@ def changed(state: checkpoint.State, path: list[object], change) -> checkpoint.S
         (["adam", "param_groups"], lambda v: [], "adam.param_groups has 0, wanted 1"),
         (["adam", "param_groups", 0, "lr"], lambda v: "x", r"param_groups\[0\].lr is text, wanted"),
         (["adam", "param_groups", 0, "params"], lambda v: v[1:], r"\[0\].params has 5, wanted 6"),
+        (["adam", "param_groups", 0, "params", 2], lambda v: 0, r"params\[2\] is 0, wanted 2"),
         (["random", 0, "torch"], lambda v: v[:9], r"random\[0\].torch is \(9,\), wanted"),
         (["random", 0, "torch"], lambda v: v * 0 + 255, "random: |unusable|RNG"),
         (["random", 0, "numpy"], lambda v: 3, r"random\[0\].numpy is a whole number, wanted a"),

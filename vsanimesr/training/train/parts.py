@@ -57,6 +57,8 @@ def differences(found: object, wanted: object, name: str) -> Iterator[str]:
                     yield from differences(other[key], value, f"{name}.{key}")
                 elif not of_versions or key in OPTIONS:
                     yield f"no {name}.{key}"
+            if of_versions:
+                yield from _of_numbers(other.get("params"), table["params"], f"{name}.params")
             if not of_versions:
                 yield from (f"unknown {name}.{brief(key)}" for key in other if key not in table)
         case list() | tuple():
@@ -89,6 +91,15 @@ def _of_tensor(found: object, wanted: Tensor, name: str) -> Iterator[str]:
         yield f"{name} is {found.dtype}, wanted {wanted.dtype}"
     elif found.is_floating_point() and not found.isfinite().all():
         yield f"{name} holds NaN or infinite values"
+
+
+def _of_numbers(found: object, wanted: object, name: str) -> Iterator[str]:
+    """Adam finds a parameter's memories by its number: another one would leave it without."""
+    if isinstance(found, list | tuple):
+        pairs = zip(cast(Sequence[object], found), cast(Sequence[object], wanted), strict=False)
+        for place, (one, other) in enumerate(pairs):
+            if one != other:
+                yield f"{name}[{place}] is {brief(one)}, wanted {other}"
 
 
 def _kind(value: object) -> str:
