@@ -4,32 +4,22 @@ Letters: h, w rows and columns of a source frame; H, W the same after padding to
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import ncnn
 import numpy as np
 
 from vsanimesr.colour import Colour
-from vsanimesr.engines.maps import Map, picture
+from vsanimesr.engines import mapped
+from vsanimesr.engines.mapped import State
 from vsanimesr.engines.memory import advising
 from vsanimesr.engines.ncnn.layers import Layers
 from vsanimesr.engines.ncnn.maps import pack
 from vsanimesr.engines.ncnn.step import BandedStep
-from vsanimesr.engines.plane_colour import image_of, planes_of
 from vsanimesr.engines.protocol import Plane, Setup
 from vsanimesr.engines.workers import Workers, cores
 from vsanimesr.errors import EngineError
-from vsanimesr.models import FEATURES, IMAGE, SCALE
 
 PRECISIONS = ("fp32",)
-
-
-@dataclass(frozen=True)
-class State:
-    """What a step leaves behind: `image` (48, H, W), folded, and `hidden` (64, H, W)."""
-
-    image: Map
-    hidden: Map
 
 
 class NcnnEngine:
@@ -51,26 +41,19 @@ class NcnnEngine:
                 f"{' or '.join(PRECISIONS)}"
             )
         self._setup = setup
-        self.source_bytes = 3 * (setup.rows + 2) * (setup.columns + 2) * 4
-        self.state_bytes = (IMAGE + FEATURES) * (setup.rows + 2) * (setup.columns + 2) * 4
+        self.source_bytes = mapped.source_bytes(setup)
+        self.state_bytes = mapped.state_bytes(setup)
         self.description = f"ncnn {ncnn.__version__}, cpu, fp32"
-        self._advice = (
-            f"out of memory on cpu at {setup.width}x{setup.height}; lower cache=, close other "
-            "programs that use the device, use backend='torch', which can compute in strips, or "
-            "upscale a smaller clip"
-        )
+        self._advice = mapped.advice(setup)
         with advising(self._advice):
             self._workers = Workers(cores())
             self._step = BandedStep(Layers(weights), self._workers, setup.rows, setup.columns)
-            self._zero = self._new_state()
+            self._zero = mapped.new_state(self._setup, pack())
 
     def upload(self, planes: Sequence[Plane], colour: Colour) -> np.ndarray:
         """See `Engine.upload`."""
-        setup = self._setup
         with advising(self._advice):
-            image = image_of(planes, setup.source, colour)
-            below, right = setup.rows - setup.height, setup.columns - setup.width
-            return np.pad(image, ((0, 0), (1, 1 + below), (1, 1 + right)), mode="edge")
+            return mapped.upload(planes, self._setup, colour)
 
     def step(
         self, previous: np.ndarray, current: np.ndarray, following: np.ndarray, state: State | None
@@ -78,23 +61,17 @@ class NcnnEngine:
         """See `Engine.step`."""
         state = state or self._zero
         with advising(self._advice):
-            made = self._new_state()
+            made = mapped.new_state(self._setup, pack())
             window = (previous, current, following)
             self._step(window, state.image, state.hidden, (made.image, made.hidden))
             return made
 
     def write(self, state: State, planes: Sequence[Plane], colour: Colour) -> None:
         """See `Engine.write`."""
-        setup = self._setup
         with advising(self._advice):
-            rgb = picture(state.image)[:, : SCALE * setup.height, : SCALE * setup.width]
-            planes_of(rgb, setup.target, colour, planes, dither=setup.dither)
+            mapped.write(state, planes, self._setup, colour)
 
     def close(self) -> None:
         """See `Engine.close`."""
         self._workers.close()
         del self._step, self._workers, self._zero
-
-    def _new_state(self) -> State:
-        size = self._setup.rows, self._setup.columns, pack()
-        return State(Map(IMAGE, *size), Map(FEATURES, *size))
