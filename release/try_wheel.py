@@ -2,10 +2,11 @@
 
     python -m release.try_wheel dist --runtime onnx --python python3.13
 
-In a new environment, a new home and an empty cache: installs the wheel, alone or with the extra of
-another runtime, runs every command
-that `vsanimesr doctor` advises, word for word, until it is content; then renders two frames through
-`vspipe`, holds them against what the authors' code gave, and enlarges a file by the command.
+In a new environment, a new home and an empty cache, with no program on PATH but the environment's
+own: no compiler, no ffmpeg. First the two commands that lead to a frame: installs the wheel, alone
+or with the extra of another runtime, and renders two frames through `vspipe`, which fetches the
+weights and is held against what the authors' code gave. Then, with a new home again, runs every
+command that `vsanimesr doctor` advises, word for word, until it is content, and enlarges a file.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -80,7 +82,9 @@ class Home:
         new = dict.fromkeys(("HOME", "USERPROFILE", "LOCALAPPDATA", "APPDATA"), home)
         new |= {"XDG_CACHE_HOME": f"{home}/cache", "PIP_FIND_LINKS": str(self.links)}
         new |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-        new["PATH"] = f"{self.scripts}{os.pathsep}{os.environ['PATH']}"
+        new["PATH"] = str(self.scripts)
+        if os.name == "nt":  # its own libraries are found by it
+            new["PATH"] += os.pathsep + os.environ["PATH"]
         # Windows looks for the program by the PATH of the caller.
         program = self.scripts / f"{command[0]}{'.exe' if os.name == 'nt' else ''}"
         words = [str(program) if program.is_file() else command[0], *command[1:]]
@@ -194,17 +198,20 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="vsanimesr-", ignore_cleanup_errors=True) as place:
         home = Home(Path(place), wheel.parent)
         (home.folder / "home").mkdir()
-        start = time.monotonic()
-        home.must(arguments.python, "-m", "venv", "env")
+        subprocess.run([arguments.python, "-m", "venv", str(home.folder / "env")], check=True)
         extra = "" if arguments.runtime == "native" else f"[{arguments.runtime}]"
+        start = time.monotonic()
         home.must("pip", "install", "--quiet", f"{wheel}{extra}")
-        print(home.must(str(home.scripts / "python"), "-VV").strip())
-        for command in follow(home, arguments.runtime):
-            print(f"advised: {command}")
         ready = time.monotonic()
+        print(home.must("python", "-VV").strip())
         print(f"installed in {ready - start:.0f} s")
+        ready = time.monotonic()
         difference = frames_differ_by(home, arguments.runtime)
         print(f"first frames after {time.monotonic() - ready:.1f} s, {difference:.1e} from golden")
+        shutil.rmtree(home.folder / "home")
+        (home.folder / "home").mkdir()
+        for command in follow(home, arguments.runtime):
+            print(f"advised: {command}")
         size = enlarge(home, arguments.runtime)
         print(f"vsanimesr upscale: 32x24 became {size}")
     return 0 if difference <= TOLERANCE and size == "128 96" else 1

@@ -156,6 +156,38 @@ def test_planes_can_be_split_and_joined_again(enlarger, upscale, format, scale):
         joined.resize.Bicubic(format=vs.RGB24).get_frame(0).close()
 
 
+@pytest.mark.parametrize("scale", [4.0, 2.0])
+def test_chroma_enlarged_by_itself_is_put_back_by_a_shift(enlarger, upscale, scale):
+    """As docs/colour.md says: it lies (scale - 1) / 4 of its own pixels too far right."""
+    step = 128
+    blank = core.std.BlankClip(None, 96, 64, vs.YUV420P16, length=1, color=3 * [32768])
+
+    def draw(n, f):
+        frame = f.copy()
+        np.asarray(frame[1])[:] = 29700 + step * np.arange(48)
+        return frame
+
+    clip = blank.std.ModifyFrame(blank, draw).std.SetFrameProps(_Matrix=6, _ChromaLocation=0)
+    whole = core.std.ShufflePlanes(upscale(clip, scale=scale), 1, vs.GRAY)
+    alone = upscale(core.std.ShufflePlanes(clip, 1, vs.GRAY), scale=scale, range=1)
+    shifted = alone.resize.Bicubic(src_left=(scale - 1) / 4)
+    for plane, off in ((alone, (scale - 1) / 4), (shifted, 0)):
+        difference = (planes(plane, 0) - planes(whole, 0).astype(float))[0, 16:-16, 16:-16]
+        assert -difference.mean() * scale / step == pytest.approx(off, abs=0.03)
+
+
+def test_sizes_of_planes_that_do_not_fit(upscale):
+    """As docs/colour.md says: each is rounded to even numbers by itself."""
+    clip = source(1, 68, 48, cuts=(), format=vs.YUV420P8)
+    sizes = [(p.width, p.height) for p in (upscale(p, scale=1.5) for p in clip.std.SplitPlanes())]
+    assert sizes == [(102, 72), (52, 36), (52, 36)]
+    for scale in (4, 2):
+        (width, height), chroma, _ = [
+            (p.width, p.height) for p in (upscale(p, scale=scale) for p in clip.std.SplitPlanes())
+        ]
+        assert (width, height) == (68 * scale, 48 * scale) == (2 * chroma[0], 2 * chroma[1])
+
+
 @pytest.mark.parametrize("format", [vs.RGB24, vs.YUV420P8])
 def test_gray_can_become_something_else(enlarger, upscale, format):
     for matrix in (None, 0, 2, 14):

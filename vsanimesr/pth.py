@@ -33,6 +33,9 @@ STORAGES = {
 
 MAX_DIRECTORY = 2**20
 """Bytes of a zip's list of members; that of a released file has 4 kB."""
+MAX_MEMBERS = 5000
+"""Of a zip; a network of a thousand tensors has with its optimizer three thousand. Of many more the
+list alone takes a second."""
 SPARE = 2**20
 """Bytes that storages may hold beyond the tensors in them: tensors can be parts of others."""
 
@@ -138,6 +141,8 @@ class _File(io.FileIO):
 
 
 def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
+    if len(members) > MAX_MEMBERS:
+        raise WeightsError(f"refused: {len(members):,} members, wanted at most {MAX_MEMBERS:,}")
     if any(member.compress_type for member in members):
         raise WeightsError("compressed, which torch.save never does")  # or a zip bomb
     if len({member.filename.casefold() for member in members}) < len(members):
