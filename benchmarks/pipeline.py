@@ -20,7 +20,7 @@ from typing import Any
 import vapoursynth as vs
 
 from vsanimesr.encode import AnimeSR, Encoding, upscale_file
-from vsanimesr.encode.ffmpeg import find_ffmpeg
+from vsanimesr.encode.common.ffmpeg import find_ffmpeg
 
 SAMPLE = Path(__file__).parent.parent / "examples" / "sample.mkv"
 SCRIPT = """

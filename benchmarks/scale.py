@@ -13,7 +13,7 @@ import math
 import random
 from dataclasses import dataclass, replace
 
-from vsanimesr.encode.news import LEAST, SLOW
+from vsanimesr.encode.workers.news import LEAST, SLOW
 
 WARMUP, BLOCK = 12, 120
 
@@ -89,7 +89,7 @@ def episode(times: Times, workers: int, least: int, seed: int = 11) -> tuple[flo
         else:
             arrivals.append((now + takes + times.tail, frames))
     idle = min((when for when, worker in free if worker), default=math.inf)
-    for now, usual, takes, frames in late:  # as in vsanimesr.encode.news
+    for now, usual, takes, frames in late:  # as in vsanimesr.encode.workers.news
         helped = max(idle, now + max(LEAST, SLOW * usual)) + usual if times.helped else math.inf
         arrivals.append((min(now + takes, helped) + times.tail, frames))
     done = begun

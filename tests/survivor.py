@@ -13,8 +13,12 @@ from pathlib import Path
 import psutil
 from enlargers import By
 
-from vsanimesr.encode import Encoding, durable, facts, job, journal, render, scenes, upscale_file
-from vsanimesr.encode.ffmpeg import Process
+from vsanimesr.encode import Encoding, job, scenes, steps, upscale_file
+from vsanimesr.encode.common import durable
+from vsanimesr.encode.common.ffmpeg import Process
+from vsanimesr.encode.journal import journal
+from vsanimesr.encode.render import renderer
+from vsanimesr.encode.workers import facts
 
 count = itertools.count(1)
 
@@ -45,9 +49,9 @@ def main(source, output, at, options):
         (journal, "publish"),
         (journal, "write_record"),
         (job, "publish"),
-        (job, "find"),
-        (job, "open_video"),
-        (render, "verify"),
+        (steps, "find"),
+        (steps, "open_video"),
+        (renderer, "verify"),
         (facts, "source_facts"),
         (scenes, "detected"),
         (Process, "write"),

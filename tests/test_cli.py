@@ -10,7 +10,7 @@ from vsanimesr import __version__, doctor, encode, weights
 from vsanimesr.cli import main
 from vsanimesr.doctor import Check
 from vsanimesr.encode import FORMATS, Encoding, Progress, Result
-from vsanimesr.encode.cli import OWN
+from vsanimesr.encode.arguments import OWN
 from vsanimesr.errors import EncodeError, WeightsError
 from vsanimesr.models import RELEASES
 from vsanimesr.options import defaults
@@ -227,7 +227,7 @@ def test_streams_that_nobody_reads_are_no_failure(how, words):
 
 
 def test_names_in_events_are_utf_8_whatever_the_locale():
-    code = "from vsanimesr.encode.display import Events; import sys; from pathlib import Path\n"
+    code = "from vsanimesr.encode.events import Events; import sys; from pathlib import Path\n"
     code += "import os; Events(sys.stdout).begin(Path(os.fsdecode(b'\\xc3\\xbc')), Path('o'))"
     said = subprocess.run(
         [sys.executable, "-X", "utf8=0", "-c", code],

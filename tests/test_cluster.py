@@ -92,7 +92,7 @@ def test_a_scheduler_that_is_restarted(film, wanted, tmp_path):
 
 
 def test_nobody_there(film, tmp_path, monkeypatch):
-    monkeypatch.setattr("vsanimesr.encode.cluster.SECONDS", 1.0)
+    monkeypatch.setattr("vsanimesr.encode.workers.cluster.SECONDS", 1.0)
     with pytest.raises(EncodeError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         run(film, tmp_path / "out.mkv", scheduler="tcp://127.0.0.1:9")
 

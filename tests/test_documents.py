@@ -16,7 +16,7 @@ from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
 from vsanimesr import cli, options
-from vsanimesr.encode.ffmpeg import find_ffmpeg
+from vsanimesr.encode.common.ffmpeg import find_ffmpeg
 
 ROOT = Path(__file__).parent.parent
 DOCS = sorted((ROOT / "docs").glob("*.md"))

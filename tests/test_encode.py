@@ -14,10 +14,11 @@ import pytest
 import vapoursynth as vs
 from enlargers import By, nearest
 
-from vsanimesr.encode import Encoding, render, upscale_file
-from vsanimesr.encode.ffmpeg import Process, find_ffmpeg
-from vsanimesr.encode.times import frame_times
-from vsanimesr.encode.whole import last_duration, read
+from vsanimesr.encode import Encoding, upscale_file
+from vsanimesr.encode.common.ffmpeg import Process, find_ffmpeg
+from vsanimesr.encode.render import renderer
+from vsanimesr.encode.source.ticks import frame_times
+from vsanimesr.encode.source.whole import last_duration, read
 from vsanimesr.errors import EncodeError, OptionError
 
 FAST = Encoding(preset="ultrafast")
@@ -214,7 +215,7 @@ def test_variable_frame_rate_is_kept(variable, tmp_path, name):
 
 
 def test_the_last_frame_lasts_as_long(variable, tmp_path, monkeypatch):
-    monkeypatch.setattr("vsanimesr.encode.source.last_duration", lambda *_: 700)
+    monkeypatch.setattr("vsanimesr.encode.source.media.last_duration", lambda *_: 700)
     mkv, mp4 = tmp_path / "out.mkv", tmp_path / "out.mp4"
     for path in (mkv, mp4):
         run(variable, path)
@@ -549,7 +550,7 @@ def test_ffmpeg_that_dies_is_said_so(full, tmp_path, monkeypatch):
         made.append(Process(command))
         return made[-1]
 
-    monkeypatch.setattr(render, "Process", start)
+    monkeypatch.setattr(renderer, "Process", start)
 
     def kill(progress):
         if (progress.stage, progress.done) == ("chunks", 10):

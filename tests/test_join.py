@@ -16,12 +16,14 @@ import pytest
 from enlargers import By
 
 from vsanimesr.encode import AnimeSR, Encoding, upscale_file
-from vsanimesr.encode.join import _read, join, tried
-from vsanimesr.encode.muxer import video_refusal
-from vsanimesr.encode.recode import Sound
-from vsanimesr.encode.source import open_source
-from vsanimesr.encode.streams import plan
-from vsanimesr.encode.times import Times
+from vsanimesr.encode.join.join import join
+from vsanimesr.encode.join.muxer import video_refusal
+from vsanimesr.encode.join.planning import plan
+from vsanimesr.encode.join.recode import Sound
+from vsanimesr.encode.join.rest import tried
+from vsanimesr.encode.source.media import open_source
+from vsanimesr.encode.source.reading import beyond_damage
+from vsanimesr.encode.source.times import Times
 from vsanimesr.errors import EncodeError
 
 SOURCES = Path(__file__).parent / "data" / "sources"
@@ -473,7 +475,7 @@ def test_reading_goes_on_behind_damage():
     """The reader of a container may fail at a place, and go on after it."""
     answers = iter([[1, 2], None, None, [3], None, [4]])
 
-    def demux(streams):
+    def demux():
         found = next(answers)
         if found is None:
             raise av.error.InvalidDataError(1, "damaged")
@@ -481,7 +483,7 @@ def test_reading_goes_on_behind_damage():
         if found != [4]:
             raise av.error.InvalidDataError(1, "damaged")
 
-    assert list(_read(SimpleNamespace(demux=demux), [])) == [1, 2, 3, 4]
+    assert list(beyond_damage(SimpleNamespace(demux=demux), [])) == [1, 2, 3, 4]
 
 
 def test_a_hole_in_converted_sound_is_silent_not_closed(chunks, tmp_path):

@@ -22,6 +22,7 @@ LAYERS = [
         "pth",
         "pickled",
         "wheel",
+        "scratch",
         "recurrence",
         "colour",
     }
@@ -57,6 +58,20 @@ TRAINING = [
     {"dataset", "rescale", "train", "evaluate", "export"},
     {"cli"},
     {"__main__"},
+]
+
+# And within the encode, whose steps are folders and files.
+ENCODE = [
+    {"common", "chunks", "result"},
+    {"given"},
+    {"source"},
+    {"scenes", "verify", "join"},
+    {"render", "journal"},
+    {"workers"},
+    {"steps"},
+    {"job"},
+    {"arguments", "inputs", "display", "events", "calibrate"},
+    {"cli"},
 ]
 
 
@@ -103,6 +118,20 @@ def test_wings_of_the_trainer_know_what_is_below_them_only():
             continue
         for name in imports(path, "vsanimesr.training"):
             below = name == own or layer(name, TRAINING) < layer(own, TRAINING)
+            assert below, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_steps_of_an_encode_know_those_before_them_only():
+    package = PACKAGE / "encode"
+    modules = sorted(package.rglob("*.py"))
+    assert len(modules) > 50
+    known = set.union(*ENCODE)
+    for path in modules:
+        own = path.relative_to(package).parts[0].removesuffix(".py")
+        if own == "__init__":
+            continue
+        for name in set(imports(path, "vsanimesr.encode")) & known - {own}:
+            below = layer(name, ENCODE) < layer(own, ENCODE)
             assert below, f"{path.relative_to(ROOT)} imports {name}"
 
 

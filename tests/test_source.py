@@ -14,11 +14,13 @@ import pytest
 import vapoursynth as vs
 from enlargers import By
 
-from vsanimesr.encode import Encoding, names, upscale_file
-from vsanimesr.encode.picture import Look, Picture, applied
-from vsanimesr.encode.source import open_source
-from vsanimesr.encode.streams import plan
-from vsanimesr.encode.times import UNKNOWN, frame_times
+from vsanimesr.encode import Encoding, upscale_file
+from vsanimesr.encode.common import names
+from vsanimesr.encode.join.planning import plan
+from vsanimesr.encode.source.media import open_source
+from vsanimesr.encode.source.picture import Look, Picture, applied
+from vsanimesr.encode.source.ticks import frame_times
+from vsanimesr.encode.source.times import UNKNOWN
 from vsanimesr.errors import EncodeError
 
 SOURCES = Path(__file__).parent / "data" / "sources"

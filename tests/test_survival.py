@@ -13,8 +13,12 @@ import pytest
 import vapoursynth as vs
 from enlargers import By, Different, Failing
 
-from vsanimesr.encode import AnimeSR, Encoding, hire, job, journal, upscale_file, workers
-from vsanimesr.encode.ffmpeg import find_ffmpeg
+from vsanimesr.encode import AnimeSR, Encoding, steps, upscale_file
+from vsanimesr.encode.chunks import Chunk
+from vsanimesr.encode.common.ffmpeg import find_ffmpeg
+from vsanimesr.encode.journal import journal
+from vsanimesr.encode.verify import Made
+from vsanimesr.encode.workers import hire, worker
 from vsanimesr.errors import EncodeError
 
 HERE = Path(__file__).parent
@@ -125,7 +129,7 @@ def test_an_interrupted_run_goes_on(film, wanted, tmp_path):
 def test_the_join_can_be_repeated(film, wanted, tmp_path, monkeypatch):
     output = tmp_path / "out.mkv"
     interrupted(film, output, stage="join", done=10)
-    monkeypatch.setattr(job, "Renderer", None)  # nothing is to be rendered
+    monkeypatch.setattr(hire, "Renderer", None)  # nothing is to be rendered
     assert run(film, output).resumed == 4
     assert sha(output) == wanted
 
@@ -192,6 +196,48 @@ def test_a_disk_that_is_full_for_a_while(film, wanted, tmp_path, monkeypatch, ca
     monkeypatch.undo()
     assert run(film, output).resumed >= min(calls, 3)
     assert sha(output) == wanted
+
+
+def test_chunks_of_another_maker_are_not_mixed_where_its_record_is_lost(tmp_path):
+    """A damaged record costs what it says; what it hid is still noticed."""
+    chunk, made = Chunk(0, 0, 12), Made(sha256="", size=0, frames=12, pixels="", head="")
+    first = journal.Journal(tmp_path, tmp_path / "out.mkv")
+    first.agree({"source": "a"})
+    first.enter_scenes([])
+    assert first.accept({"ffmpeg": "8"}) == ""
+    (tmp_path / "tmp").touch()
+    first.enter(chunk, tmp_path / "tmp", made)
+    (tmp_path / "maker.json").write_text("{")
+    second = journal.Journal(tmp_path, tmp_path / "out.mkv")
+    second.agree({"source": "a"})
+    assert "what made the chunks before is lost, and was another" in second.accept({"ffmpeg": "9"})
+    assert second.accept({"ffmpeg": "8"}) == ""
+    assert "ffmpeg 8 then and 9 now" in second.accept({"ffmpeg": "9"})
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EOPNOTSUPP])
+@pytest.mark.skipif(os.name != "posix", reason="folders are not synced")
+def test_a_disk_that_knows_no_sync(film, wanted, tmp_path, monkeypatch, number):
+    """As CIFS, of folders, and some network disks, of files."""
+
+    def refuse(_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    said, output = [], tmp_path / "out.mkv"
+    run(film, output, report=said.append)
+    assert said == [f"{output} is whole, but cannot be synced to the disk: {os.strerror(number)}"]
+    assert sha(output) == wanted
+
+
+def test_a_disk_that_fails_is_no_disk_that_knows_no_sync(film, tmp_path, monkeypatch):
+    def fail(_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(EncodeError, match="Input/output error"):
+        run(film, tmp_path / "out.mkv")
+    assert not (tmp_path / "out.mkv").exists()
 
 
 # Other arguments, other sources
@@ -271,18 +317,10 @@ def test_a_folder_that_cannot_be_written_into_is_noticed_first(film, tmp_path, m
     def deny(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(job, "plan", None)  # nothing else was looked at
+    monkeypatch.setattr(steps, "plan", None)  # nothing else was looked at
     monkeypatch.setattr(Path, "mkdir", deny)
     with pytest.raises(EncodeError, match=r"cannot write beside .*out.mkv: .*Permission denied"):
         run(film, tmp_path / "out.mkv")
-
-
-def test_a_folder_that_cannot_be_synced_is_no_failure(film, wanted, tmp_path, monkeypatch):
-    monkeypatch.setattr("vsanimesr.encode.durable.sync", lambda _: "Invalid argument")
-    said, output = [], tmp_path / "out.mkv"
-    run(film, output, report=said.append)
-    assert said == [f"{output} is whole, but its folder cannot be synced: Invalid argument"]
-    assert sha(output) == wanted
 
 
 # Workers
@@ -297,9 +335,9 @@ def test_processes_make_the_same_bytes(film, wanted, tmp_path, count):
 def test_threads_make_the_same_bytes(film, wanted, tmp_path, monkeypatch):
     def three(of, first):
         others = [hire.Renderer(of) for _ in range(2)]
-        return [lambda one=one: workers.Here(one) for one in (first, *others)]
+        return [lambda one=one: worker.Here(one) for one in (first, *others)]
 
-    monkeypatch.setattr(job, "here", three)
+    monkeypatch.setattr(hire, "here", three)
     run(film, tmp_path / "out.mkv", scenes="0")
     monkeypatch.undo()
     run(film, tmp_path / "one.mkv", scenes="0")

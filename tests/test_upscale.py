@@ -15,10 +15,11 @@ from test_survival import film, index_elsewhere, run
 
 from vsanimesr import encode
 from vsanimesr.cli import main
-from vsanimesr.encode import AnimeSR, Encoding, Progress, display, messages
-from vsanimesr.encode.ffmpeg import Process
+from vsanimesr.encode import AnimeSR, Encoding, Progress, display
+from vsanimesr.encode.common import messages
+from vsanimesr.encode.common.ffmpeg import Process
+from vsanimesr.encode.common.progress import Pace
 from vsanimesr.encode.inputs import items
-from vsanimesr.encode.progress import Pace
 from vsanimesr.errors import EncodeError, OptionError
 
 __all__ = ["film", "index_elsewhere"]  # fixtures
@@ -233,7 +234,7 @@ def test_how_far_the_index_is_is_heard(film):
 
 def test_what_is_left_is_reckoned_from_what_this_run_has_made(monkeypatch):
     now, told = [0.0], []
-    monkeypatch.setattr("vsanimesr.encode.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("vsanimesr.encode.common.progress.time.monotonic", lambda: now[0])
     pace = Pace("chunks", 1000, told.append, done=500)
     for _ in range(11):
         pace.moved()

@@ -88,8 +88,8 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
 def _compare(chosen: argparse.Namespace) -> int:
     from vsanimesr.compare.command import run
+    from vsanimesr.encode.common.progress import Progress
     from vsanimesr.encode.display import Text
-    from vsanimesr.encode.progress import Progress
 
     display = Text(sys.stdout, sys.stderr)
 

@@ -5,7 +5,6 @@ import hashlib
 import logging
 import os
 import secrets
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ import platformdirs
 import safetensors
 import safetensors.numpy
 
-from vsanimesr import pth, wheel
+from vsanimesr import pth, scratch, wheel
 from vsanimesr.errors import WeightsError, brief
 from vsanimesr.models import (
     FIRST,
@@ -267,8 +266,8 @@ def _released(release: Release, log: Log) -> tuple[Tensors, WeightsError | None]
         except WeightsError as error:
             log(f"{error}: fetching it anew")
     try:
-        with tempfile.TemporaryDirectory(prefix="vsanimesr-") as folder:
-            tensors = read(_source(release, Path(folder), log))
+        with scratch.folder() as folder:
+            tensors = read(_source(release, folder, log))
     except OSError as error:
         raise WeightsError(f"{release.title}: cannot be fetched ({error})") from error
     try:

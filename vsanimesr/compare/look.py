@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from vsanimesr.compare.choose import Look
-from vsanimesr.encode.names import shown
+from vsanimesr.encode.common.names import shown
+from vsanimesr.encode.join.planning import plan
 from vsanimesr.encode.scenes import detected
-from vsanimesr.encode.source import open_source as open_video
-from vsanimesr.encode.streams import plan
+from vsanimesr.encode.source.media import open_source as open_video
 from vsanimesr.errors import CompareError, EncodeError
 from vsanimesr.vs.colour import matrix_by_size
 

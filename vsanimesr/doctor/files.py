@@ -42,7 +42,7 @@ def weights() -> list[Check]:
 
 def ffmpeg() -> Check:
     """Ffmpeg and its encoders."""
-    from vsanimesr.encode.ffmpeg import find_ffmpeg
+    from vsanimesr.encode.common.ffmpeg import find_ffmpeg
 
     try:
         path = str(find_ffmpeg())

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vsanimesr.encode.source import open_source
-from vsanimesr.encode.streams import plan
+from vsanimesr.encode.join.planning import plan
+from vsanimesr.encode.source.media import open_source
 from vsanimesr.errors import EncodeError
 from vsanimesr.models import ALIGNMENT, quantised
 

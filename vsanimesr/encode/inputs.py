@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vsanimesr.encode.streams import MUXERS
+from vsanimesr.encode.given.containers import MUXERS
 from vsanimesr.errors import EncodeError
 
 if TYPE_CHECKING:

@@ -3,60 +3,31 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vsanimesr.encode.checks import check_arguments, check_paths
-from vsanimesr.encode.chunks import CHUNK, Chunk, cut, middle
-from vsanimesr.encode.cluster import render_on
-from vsanimesr.encode.durable import publish, temporary
-from vsanimesr.encode.encoders import Encoding
-from vsanimesr.encode.enlarge import AnimeSR, Upscale
-from vsanimesr.encode.facts import film_facts
-from vsanimesr.encode.ffmpeg import passed_over
-from vsanimesr.encode.film import Film
-from vsanimesr.encode.hdr import lost, static
-from vsanimesr.encode.hire import children, gpus, here
-from vsanimesr.encode.join import join, tried
-from vsanimesr.encode.journal import Journal
-from vsanimesr.encode.messages import logged
-from vsanimesr.encode.names import shown
-from vsanimesr.encode.parts import held
-from vsanimesr.encode.picture import Look
-from vsanimesr.encode.progress import Pace, Progress
-from vsanimesr.encode.render import Renderer
-from vsanimesr.encode.scenes import find
-from vsanimesr.encode.script import is_script
-from vsanimesr.encode.streams import plan
-from vsanimesr.encode.trial import try_encoder
-from vsanimesr.encode.video import open_video
-from vsanimesr.encode.workers import Work, run
-from vsanimesr.errors import EncodeError
+from vsanimesr.encode.chunks import CHUNK, cut
+from vsanimesr.encode.common.durable import publish
+from vsanimesr.encode.common.ffmpeg import passed_over
+from vsanimesr.encode.common.messages import logged
+from vsanimesr.encode.common.names import shown
+from vsanimesr.encode.common.progress import Told
+from vsanimesr.encode.given.checks import check_arguments, check_paths
+from vsanimesr.encode.given.encoders import Encoding
+from vsanimesr.encode.given.enlarge import AnimeSR, Upscale
+from vsanimesr.encode.given.film import Film
+from vsanimesr.encode.journal.journal import Journal
+from vsanimesr.encode.journal.parts import held
+from vsanimesr.encode.result import Result
+from vsanimesr.encode.steps import goes_along, joined, looked_at, opened, rendered, scene_starts
+from vsanimesr.encode.workers.facts import film_facts
+from vsanimesr.encode.workers.hire import Crew
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
-    from vsanimesr.encode.source import Source
-    from vsanimesr.encode.streams import Plan
-    from vsanimesr.encode.verify import Made
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What became of a file."""
-
-    output: Path
-    frames: int
-    seconds: float
-    """Since the call."""
-    rendered: int
-    """Frames that were made now, not by an earlier run."""
-    resumed: int
-    """Chunks that an earlier run had made."""
-    chunks: int
-    size: int
-    """Bytes of the file."""
+    from vsanimesr.encode.common.progress import Progress
 
 
 def upscale_file(
@@ -107,17 +78,16 @@ def upscale_file(
         OptionError: An argument is not possible.
     """
     begun = time.monotonic()
-    encoding, upscale = encoding or Encoding(), upscale or AnimeSR()
+    encoding, upscale, told = encoding or Encoding(), upscale or AnimeSR(), Told(report, progress)
     check_arguments(scenes, chunk, workers, encoding)
-    if output.is_symlink():
-        output = output.resolve()
+    output = output.resolve() if output.is_symlink() else output
     muxer = check_paths(source, output, overwrite)
     if note := passed_over(encoding.codec):  # and the absence of any is told before all else
         report(note)
     with held(output, report) as parts, logged(report):
         if fresh:
             parts.forget()
-        number, rest = _rest(source, muxer, track, sound_from)
+        number, rest = goes_along(source, muxer, track, sound_from)
         film = Film(
             source=source.absolute(),
             track=number,
@@ -126,141 +96,28 @@ def upscale_file(
             incomplete=incomplete,
             progressive=progressive,
         )
-        video = _opened(film, rest, report, progress)
-        frames = len(video.clip)
+        video = opened(film, rest, told)
         journal = Journal(parts.folder, output)
         journal.agree(film_facts(film, video, scenes, chunk))
-        count = workers or max(1, len(gpus(upscale.device)))
-        alone = not scheduler and count == 1
-        renderer = None
-        starts = journal.scenes()
-        if starts is None:
-            try_encoder(film, video, temporary(parts.folder, ".mkv"), muxer)
-            renderer = Renderer(film, video) if alone else None  # what it refuses is told first
-            for note in tried(rest) if rest else ():
-                report(note)
-            starts = _scenes(film, video, scenes, report, progress)
-            journal.enter_scenes(starts)
+        crew = Crew(workers, scheduler, upscale.device)
+        starts = scene_starts(film, video, scenes, rest, muxer, journal, crew, told)
         film = replace(film, scenes=tuple(starts))
-        chunks = cut(frames, starts, upscale.block, chunk)
+        chunks = cut(len(video.clip), starts, upscale.block, chunk)
         parts.keep = parts.keep or len(chunks) > 1
-        resumed = _looked_at(journal, chunks, progress)
-        work = Work(
-            chunks=[one for one in chunks if one not in resumed],
-            touch=middle(chunks, starts),
-            folder=parts.folder,
-            accept=journal.accept,
-            enter=journal.enter,
-            moved=Pace("chunks", frames, progress, done=sum(map(len, resumed))).moved,
-            report=report,
-        )
-        if scheduler:
-            render_on(scheduler, film, work)
-        elif alone:
-            run(work, here(film, renderer or Renderer(film, video)) if work.chunks else [])
-        else:
-            run(work, children(film, count, upscale.device, report))
-        pace = Pace("join", frames, progress)
-        part = temporary(parts.folder, output.suffix)
-        notes = join(
-            [journal.file(one) for one in chunks],
-            part,
-            times=video.times,
-            rest=rest,
-            muxer=muxer,
-            tags={"ENCODER_SETTINGS": encoding.settings()},
-            moved=lambda done: pace.at(done, frames),
-        )
-        for note in notes:
-            report(note)
+        made = looked_at(journal, chunks, told)
+        rendered(film, video, chunks, made, journal, crew, told)
+        part = joined(chunks, journal, output.suffix, video, rest, muxer, encoding, told)
         size = part.stat().st_size
         check_paths(source, output, overwrite)  # it may have appeared meanwhile
         if note := publish(part, output):
-            report(f"{shown(output)} is whole, but its folder cannot be synced: {note}")
+            report(f"{shown(output)} is whole, but cannot be synced to the disk: {note}")
         parts.keep = False
     return Result(
         output=output,
-        frames=frames,
+        frames=len(video.clip),
         seconds=time.monotonic() - begun,
-        rendered=frames - sum(map(len, resumed)),
-        resumed=len(resumed),
+        rendered=len(video.clip) - sum(map(len, made)),
+        resumed=len(made),
         chunks=len(chunks),
         size=size,
     )
-
-
-def _rest(
-    source: Path, muxer: str, track: int | None, sound_from: Path | None
-) -> tuple[int, Plan | None]:
-    """Number of the video, and what goes along with it: of a script, nothing by itself."""
-    if not is_script(source):
-        rest = plan(source, muxer, track=track)
-        return rest.track, plan(sound_from, muxer, video=False) if sound_from else rest
-    return -1, plan(sound_from, muxer, video=False) if sound_from else None
-
-
-def _opened(
-    film: Film,
-    rest: Plan | None,
-    report: Callable[[str], None],
-    progress: Callable[[Progress], None],
-) -> Source:
-    """The film's source; what is to be known of it is told."""
-    pace = Pace("index", 100, progress)
-    video = open_video(film, lambda percent: pace.at(percent, 100))
-    pace.at(100, 100)
-    lost = _lost(video, film.encoding, film.source)
-    for note in (video.times.note, *video.notes, *(rest.notes if rest else ()), lost):
-        if note:
-            report(note)
-    return video
-
-
-def _scenes(
-    film: Film,
-    video: Source,
-    scenes: str,
-    report: Callable[[str], None],
-    progress: Callable[[Progress], None],
-) -> list[int]:
-    """Scene starts, and what only a look at every frame tells."""
-    pace = Pace("scenes", len(video.clip), progress)
-    if scenes == "0":
-        return []
-    look = Look()
-    starts = find(video.clip, scenes == "detect", look, pace.at)
-    if why := look.refusal():
-        raise EncodeError(f"upscale: {shown(film.source)}: {why}")
-    for note in look.notes():
-        report(note)
-    return starts
-
-
-def _lost(video: Source, encoding: Encoding, source: Path) -> str:
-    """What HDR metadata does not get into the result, or nothing."""
-    import vapoursynth as vs
-
-    try:
-        props = video.clip.get_frame(0).props
-    except vs.Error as error:
-        raise EncodeError(f"frame 0 of {shown(source)}: {error}") from error
-    names = lost(props)
-    if encoding.arguments:
-        names = [*static(props), *names]
-    return f"{', '.join(names)} data of {shown(source.name)} is not carried over" if names else ""
-
-
-def _looked_at(
-    journal: Journal, chunks: Sequence[Chunk], progress: Callable[[Progress], None]
-) -> dict[Chunk, Made]:
-    """Chunks that an earlier run has made, each looked at again."""
-    found: dict[Chunk, Made] = {}
-    begun = [chunk for chunk in chunks if journal.knows(chunk)]
-    if not begun:
-        return found
-    pace = Pace("check", len(begun), progress)
-    for chunk in begun:
-        if made := journal.made(chunk):
-            found[chunk] = made
-        pace.moved()
-    return found

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import vapoursynth as vs
 
-    from vsanimesr.encode.picture import Look
+    from vsanimesr.encode.source.picture import Look
 
 _MARKS = ["_SceneChangePrev", "_SceneChangeNext"]
 

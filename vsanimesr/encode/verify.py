@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from vsanimesr.encode.durable import digest
-from vsanimesr.encode.names import url
+from vsanimesr.encode.common.durable import digest
+from vsanimesr.encode.common.names import url
 from vsanimesr.errors import EncodeError
 
 if TYPE_CHECKING:

@@ -7,12 +7,11 @@ memory is ever held by the runtime.
 Format: ncnn's wiki, "param and model file structure".
 """
 
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
+from vsanimesr import scratch
 from vsanimesr.engines.ncnn.maps import Mat, runtime
 from vsanimesr.models import BLOCKS, FEATURES, IMAGE, WINDOW
 from vsanimesr.resample import stencil
@@ -52,8 +51,8 @@ class Layers:
         self._net.opt = options
         if self._net.load_param_mem(text):
             raise RuntimeError("ncnn refused the graph")
-        with tempfile.TemporaryDirectory() as folder:  # the interface takes weights as files only
-            path = Path(folder) / "layers.bin"
+        with scratch.folder() as folder:  # the interface takes weights as files only
+            path = folder / "layers.bin"
             path.write_bytes(data)
             if self._net.load_model(str(path)):
                 raise RuntimeError("ncnn refused the weights")

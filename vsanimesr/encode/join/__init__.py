@@ -1,0 +1,1 @@
+"""The last step: chunks and the rest of the source become one file, without encoding again."""

@@ -1,0 +1,1 @@
+"""The first step: a media file or a script becomes a clip with the exact time of each frame."""
