@@ -21,6 +21,7 @@ from vsanimesr.encode.source.media import open_source
 from vsanimesr.encode.source.picture import Look, Picture, applied
 from vsanimesr.encode.source.ticks import frame_times
 from vsanimesr.encode.source.times import UNKNOWN
+from vsanimesr.encode.source.whole import Packets, lack
 from vsanimesr.errors import EncodeError
 
 SOURCES = Path(__file__).parent / "data" / "sources"
@@ -256,6 +257,17 @@ def test_sound_that_goes_on_and_held_frames_are_no_damage(tmp_path):
         *("-c:v", "libx264", "-c:a", "mp2", held),
     )
     assert open_source(held, 0).notes == ()
+
+
+def test_a_file_that_cannot_be_read_to_its_end_is_not_whole():
+    """A disk that fails: where the container states a length, what it lacks is told, too."""
+    times = frame_times([0, 40, 80], MS, Fraction(25), 0)
+    raw = Packets(stated=0.0, held=5.0, failed="Input/output error")
+    assert lack(raw, times) == ("cannot be read beyond 5.00 s (Input/output error)", True)
+    half = Packets(stated=10.0, held=5.0, failed="Input/output error")
+    said = "is not whole: it holds 5.00 s of the 10.00 s that it states (Input/output error)"
+    assert lack(half, times) == (said, True)
+    assert lack(Packets(stated=5.0, held=5.0, failed="damaged"), times) == ("", False)
 
 
 def test_a_file_that_changes_meanwhile_is_refused(whole, tmp_path, monkeypatch):
