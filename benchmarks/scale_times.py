@@ -39,6 +39,10 @@ SAMPLE = Path(__file__).parent.parent / "examples" / "sample.mkv"
 FRAMES, SHORT = 2400, 120
 
 
+def unheard(done: int, total: int) -> None:
+    """Progress that nobody follows."""
+
+
 def measured(work: Callable[[], Any]) -> tuple[float, float]:
     """Seconds by the clock and of processor time."""
     before, begun = os.times(), time.perf_counter()
@@ -75,7 +79,7 @@ def main() -> None:
         chunk, path = Chunk(0, 0, SHORT), folder / "chunk.mkv"
         note("step", SHORT, lambda: renderer.render(chunk, path))
         note("tail", SHORT / 240, lambda: verify(path, SHORT))
-        note("scenes", FRAMES, lambda: find(video.clip, True, Look(), lambda *_: None))
+        note("scenes", FRAMES, lambda: find(video.clip, True, Look(), unheard))
         made = verify(path, SHORT)
         data = path.read_bytes()
         journal = Journal(folder, folder / "out.mkv")

@@ -382,19 +382,12 @@ def test_every_kind_of_pcm_keeps_its_samples(codec, layout, channels, wanted, ch
     assert len(notes) == (codec != wanted)
 
 
-def flash(path):
-    """When the first bright frame is shown."""
-    with av.open(str(path)) as container:
-        frames = ((f.to_ndarray(format="gray").mean(), f) for f in container.decode(video=0))
-        return float(next(f.pts * f.time_base for level, f in frames if level > 128))
-
-
 def click(path):
     """When the sound begins to be loud."""
     with av.open(str(path)) as container:
         fit = av.AudioResampler(format="flt", layout="mono")
         for frame in container.decode(audio=0):
-            begin = float(frame.pts * frame.time_base)
+            begin = float((frame.pts or 0) * frame.time_base)
             for mono in fit.resample(frame):
                 loud = np.flatnonzero(np.abs(mono.to_ndarray().ravel()) > 0.1)
                 if len(loud):
@@ -402,11 +395,11 @@ def click(path):
     raise AssertionError
 
 
-@pytest.mark.parametrize("kind", ["wmv", "avi", "mkv"])
+@pytest.mark.parametrize("kind", ["wmv", "mkv"])
 def test_a_decoder_s_delay_is_no_delay_of_the_sound(kind, chunks, tmp_path):
     """WMA: the first frames are thrown away by the decoder, and the next ones have their times.
 
-    A flash and a click at 1 s stay as far apart as players show them, which is what times say.
+    A flash and a click that come at the same time still do.
     """
     source, output = tmp_path / f"in.{kind}", tmp_path / "out.mkv"
     white = "drawbox=c=white:t=fill:enable='between(t,0.99,1.11)'"
@@ -416,10 +409,8 @@ def test_a_decoder_s_delay_is_no_delay_of_the_sound(kind, chunks, tmp_path):
         *("-f", "lavfi", "-i", loud, "-c:v", "mpeg4", "-c:a", "wmav2", "-t", 2, source),
     )
     joined(source, output, chunks)
-    apart = click(source) - flash(source)
-    assert apart == pytest.approx(0.0427 if kind == "avi" else 0, abs=2e-3)  # it cannot say
     shown = starts(output)[25]  # the chunks have pictures of their own
-    assert click(output) - float(shown) == pytest.approx(apart, abs=2e-3)
+    assert click(output) - float(shown) == pytest.approx(0, abs=2e-3)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("nellymoser.flv", "mkv"), ("op.mkv", "mov")])

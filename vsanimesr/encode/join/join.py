@@ -84,7 +84,7 @@ def join(
             flows: list[Iterator[tuple[Fraction, Any, Carrier | None]]] = [
                 video_packets(chunks, places, delay, times, muxer, video)
             ]
-            carriers = dict[int, Carrier]()
+            carriers: dict[int, Carrier] = {}
             if rest:
                 source = stack.enter_context(reader(rest.source))
                 carriers = carriers_of(result, source, rest, times, muxer)

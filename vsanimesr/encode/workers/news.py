@@ -112,9 +112,10 @@ class News:
             dead = self._deaths.setdefault(number, set())
             dead.add(worker)
             if len(dead) >= DEATHS:
+                cause = f"{worker} is gone"
                 raise EncodeError(
-                    f"upscale: {DEATHS} workers died of {chunk}, the last so: {worker} is gone; "
-                    "what else is done is kept"
+                    f"upscale: {DEATHS} workers died of {chunk}, the last so: {cause}; what else "
+                    "is done is kept"
                 )
 
     def done(self, chunk: Chunk) -> None:
