@@ -9,9 +9,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from vsanimesr import weights
-from vsanimesr.calibration import Inputs, tensors
 from vsanimesr.errors import WeightsError
-from vsanimesr.models import RELEASES, parameter_shapes, quantised
+from vsanimesr.models import RELEASES, parameter_shapes
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as `engines.load`, before a test loads torch
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -90,15 +89,4 @@ def fixed_model(
     """`fixed_weights` as a file, as `model=` takes it."""
     path = tmp_path_factory.mktemp("weights") / "fixed.safetensors"
     save_file(fixed_weights, path)
-    return path
-
-
-@pytest.fixture(scope="session")
-def calibrated_model(
-    fixed_weights: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """`fixed_weights` with ranges for int8, wide enough for what the layers read."""
-    inputs = {n: Inputs(np.ones(count, np.float32), -4, 4) for n, count in quantised().items()}
-    path = tmp_path_factory.mktemp("weights") / "calibrated.safetensors"
-    save_file(fixed_weights | tensors(inputs), path)
     return path

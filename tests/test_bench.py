@@ -132,11 +132,6 @@ TORCH = Choice("torch", "bf16", "so")
             TORCH,
             "They differ: onnx fp32 takes 0.50 of its time here; backend=onnx, precision=fp32",
         ),
-        (
-            {("openvino", "int8"): 0.01, ("torch", "bf16"): 0.1},
-            TORCH,
-            "Fastest that keeps 50 dB to fp32: torch bf16, 100.0 ms.",
-        ),
         ({("onnx", "fp32"): 0.1}, TORCH, "It did not run here."),
         (
             {("torch", "fp16"): 0.1, ("torch", "fp32"): 0.2},

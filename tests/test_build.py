@@ -56,7 +56,7 @@ def test_name_files_and_manifest(wheel, target):
     assert path.name.endswith(f"-py3-none-{tag}.whl")
     with zipfile.ZipFile(path) as archive:
         names = set(archive.namelist())
-    kept = {"vsanimesr/py.typed", "vsanimesr/calibrations/v2.json", f"{FOLDER}/{library}"}
+    kept = {"vsanimesr/py.typed", f"{FOLDER}/{library}"}
     assert kept <= names  # that there is nothing else, and all modules, is what `faults` looks at
     manifest = member(path, f"{FOLDER}/manifest.vs").decode()
     assert manifest.splitlines() == ["[VapourSynth Manifest V1]", library.split(".")[0]]

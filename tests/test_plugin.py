@@ -305,7 +305,7 @@ def test_what_lies_outside_the_range_is_clamped_on_the_way_in_only(upscale):
             {"backend": "tensorrt"},
             "backend=tensorrt, wanted one of auto, torch, onnx, openvino, ncnn, native",
         ),
-        ({"precision": "int4"}, "precision=int4, wanted one of auto, fp32, tf32, fp16, bf16, int8"),
+        ({"precision": "int4"}, "precision=int4, wanted one of auto, fp32, tf32, fp16, bf16"),
         (
             {"device": "gpu"},
             "device=gpu, wanted auto, cpu, cuda, cuda:N, webgpu, mps, xpu or xpu:N",

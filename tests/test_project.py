@@ -27,7 +27,7 @@ LAYERS = [
         "colour",
     }
     | {"resample", "strips", "still", "bench_choices"},
-    {"options", "network", "weights", "calibration"},
+    {"options", "network", "weights"},
     {"engines"},
     {"vs"},
     {"encode", "training"},
@@ -39,7 +39,6 @@ LAYERS = [
 # Within a layer, these may import the others of it.
 WITHIN = {
     "weights": {"pth", "wheel"},
-    "calibration": {"weights"},
     "pth": {"errors", "models", "pickled"},
     "pickled": {"errors"},
     "wheel": {"errors"},

@@ -3,7 +3,7 @@
 BACKENDS = ("torch", "onnx", "openvino", "ncnn", "native")
 FORMATS = ("YUV420P8", "YUV420P10", "RGBS")
 PRECISIONS = {
-    "cpu": ("fp32", "bf16", "int8"),
+    "cpu": ("fp32", "bf16"),
     "cuda": ("fp32", "tf32", "fp16", "bf16"),
     "webgpu": ("fp32", "fp16"),
     "mps": ("fp32", "fp16"),

@@ -72,7 +72,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_compare(add("compare", help="show ways to enlarge a clip side by side, on one page"))
     _add_weights(add("weights", help="fetch, list or find the network's weights"))
     _add_export(add("export", help="write the network as an ONNX file"))
-    _add_calibrate(add("calibrate", help="make weights of your own ready for int8"))
     _add_bench(add("bench", help="measure how fast this machine upscales"))
     doctor = add("doctor", help="check the installation")
     doctor.set_defaults(run=_doctor)
@@ -163,31 +162,6 @@ def _export(chosen: argparse.Namespace) -> int:
     if release:
         about["licence"] = release.licence
     export(chosen.output, tensors, precision=chosen.precision, about=about)
-    print(chosen.output)
-    return 0
-
-
-def _add_calibrate(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Write weights with the ranges that precision=int8 needs, measured on clips as you upscale "
-        "them. The released models have theirs already."
-    )
-    parser.add_argument("model", metavar="MODEL", help="a .pth or .safetensors file")
-    parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="video files")
-    parser.add_argument("output", type=Path, metavar="OUT", help="to write (.safetensors)")
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
-    parser.set_defaults(run=_calibrate)
-
-
-def _calibrate(chosen: argparse.Namespace) -> int:
-    from vsanimesr import weights
-    from vsanimesr.encode import calibrate
-
-    say = functools.partial(print, file=sys.stderr)
-    calibrate.check_output(chosen.output, overwrite=chosen.overwrite)
-    tensors = weights.load(chosen.model, log=say)
-    found = calibrate.calibrate(tensors, chosen.clips, say)
-    calibrate.write(chosen.output, tensors, found, overwrite=chosen.overwrite)
     print(chosen.output)
     return 0
 

@@ -84,14 +84,6 @@ def parameter_shapes() -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def quantised() -> dict[str, int]:
-    """Name and input channels of the convolutions that run in int8: all but the first.
-
-    Of the last one only the outputs that are the hidden state do, those of the image do not.
-    """
-    return {name: inputs for name, inputs, _ in list(_convolutions())[1:]}
-
-
 def _convolutions() -> Iterator[tuple[str, int, int]]:
     """Name, input and output channels of every convolution."""
     yield "conv_s1_first.0", WINDOW + IMAGE + FEATURES, FEATURES

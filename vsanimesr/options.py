@@ -12,7 +12,7 @@ from vsanimesr.models import SCALE
 from vsanimesr.strips import AUTO
 
 BACKENDS = ("torch", "onnx", "openvino", "ncnn", "native")
-PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8")
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 MATRICES = (1, 4, 5, 6, 7, 8, 9)  # those of colour.Matrix for YUV
 DEVICE = re.compile("auto|cpu|(cuda|xpu)(:[0-9]+)?|mps|webgpu")
 
@@ -47,8 +47,7 @@ class Options:
     )
     precision: str = _option(
         "auto",
-        "`fp32`, `tf32` (GPU), `fp16`, `bf16`, `int8` (OpenVINO, 45 dB to fp32), or `auto`: the "
-        "fastest that keeps 50 dB to fp32",
+        "`fp32`, `tf32` (GPU), `fp16`, `bf16`, or `auto`: the fastest that keeps 50 dB to fp32",
     )
     providers: str = _option(
         "",

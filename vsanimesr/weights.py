@@ -38,9 +38,6 @@ type Tensors = dict[str, np.ndarray]
 type Shapes = Mapping[str, tuple[int, ...]]
 type Log = Callable[[str], object]
 
-CALIBRATION = "calibration."
-"""What names of tensors begin with that say how to compute in int8 (calibration.py)."""
-
 ABLATION = "recurrent_cell.body.0.conv1.weight"
 """A tensor that only the network with one scale has (`vsanimesr.training.networks`)."""
 
@@ -53,8 +50,7 @@ def load(model: str, log: Log | None = None) -> Tensors:
         log: Takes one line before something slow or surprising; by default, the package's logger.
 
     Returns:
-        The float32 tensors of `models.parameter_shapes`, and of `calibration_shapes` where a file
-        has them; all finite.
+        The float32 tensors of `models.parameter_shapes`; all finite.
 
     Raises:
         WeightsError: No such model, no way to fetch it, or the file cannot be used.
@@ -137,7 +133,7 @@ def read(
     Args:
         path: `.safetensors`, or `.pth` as `pth.read` takes it; numbers of 16, 32 or 64 bits.
         check: Raises WeightsError where names and shapes are not the ones wanted; by default, those
-            of `models.parameter_shapes` are, and with them none or all of `calibration_shapes`.
+            of `models.parameter_shapes` are.
         log: As for `load`.
 
     Returns:
@@ -223,17 +219,7 @@ def _check(shapes: Shapes) -> None:
             "made for another network: the single-scale one, an ablation of training that the "
             "filter does not run; `python -m vsanimesr.training evaluate` does"
         )
-    calibrated = any(name.startswith(CALIBRATION) for name in shapes)
-    compare(shapes, parameter_shapes() | (calibration_shapes() if calibrated else {}))
-
-
-def calibration_shapes() -> dict[str, tuple[int, ...]]:
-    """Name and shape of what a calibrated file holds besides the parameters."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name, channels in quantised().items():
-        shapes[f"{CALIBRATION}{name}.scale"] = (channels,)
-        shapes[f"{CALIBRATION}{name}.range"] = (2,)
-    return shapes
+    compare(shapes, parameter_shapes())
 
 
 def _completed_shapes(shapes: Shapes) -> Shapes:

@@ -51,7 +51,7 @@ def webgpu() -> Check:
     brought = f"{brought} {version(brought)}"
     try:
         from vsanimesr.engines.onnx import webgpu as provider
-    except (ImportError, OSError) as error:
+    except Exception as error:  # as engines.backends.engine_class
         return unusable(name, error, install("onnx-webgpu"))
     if fault := provider.fault():
         found = f"{brought}: no device"

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from vsanimesr.engines.backends import BACKENDS
 from vsanimesr.engines.cuda_device import devices
 from vsanimesr.engines.processor import KINDS, processor
-from vsanimesr.errors import EngineError
 
 type Pair = tuple[str, str]
 """Backend and precision."""
@@ -19,7 +18,6 @@ FIGURES: Mapping[str, Mapping[Pair, float | None]] = {
     "amx": {
         ("torch", "bf16"): 142,
         ("openvino", "bf16"): 149,
-        ("openvino", "int8"): None,
         ("torch", "fp32"): 761,
         ("openvino", "fp32"): 761,
         ("onnx", "fp32"): 794,
@@ -30,7 +28,6 @@ FIGURES: Mapping[str, Mapping[Pair, float | None]] = {
         ("native", "fp32"): 461,
         ("torch", "bf16"): 623,
         ("openvino", "bf16"): 623,
-        ("openvino", "int8"): 383,
         ("ncnn", "fp32"): 610,
         ("torch", "fp32"): 1210,
         ("openvino", "fp32"): 1240,
@@ -41,16 +38,14 @@ FIGURES: Mapping[str, Mapping[Pair, float | None]] = {
         ("ncnn", "fp32"): 610,
         ("torch", "fp32"): 1210,
         ("openvino", "fp32"): 1240,
-        ("openvino", "int8"): 513,
         ("onnx", "fp32"): 1249,
     },
     "avx2": {
-        ("native", "fp32"): 462,
-        ("ncnn", "fp32"): 663,
-        ("torch", "fp32"): 1308,
-        ("openvino", "fp32"): 1281,
-        ("openvino", "int8"): 656,
-        ("onnx", "fp32"): None,
+        ("native", "fp32"): 648,
+        ("ncnn", "fp32"): 1192,
+        ("torch", "fp32"): 1734,
+        ("openvino", "fp32"): 1810,
+        ("onnx", "fp32"): 1894,
     },
     "arm": {
         ("ncnn", "fp32"): None,
@@ -63,7 +58,7 @@ FIGURES: Mapping[str, Mapping[Pair, float | None]] = {
 """Milliseconds of a step at 320x180 on a CPU of each kind, all threads together, of one machine
 for each kind (docs/performance.md). None: not measured; such pairs come last, in this order."""
 KEEPING_50_DB = ("fp32", "bf16")
-"""Precisions on a CPU that `auto` may take (docs/architecture.md); int8 keeps 45."""
+"""Precisions on a CPU that `auto` may take (docs/architecture.md)."""
 TIE = 1.05
 """Times no further apart are equal: fp32 is taken rather than bf16, and then what stands first."""
 ON_GPU = {
@@ -141,8 +136,7 @@ def choose(
     figures = FIGURES[machine.processor]
     able = [pair for pair in figures if pair[0] in allowed and pair[1] in precisions]
     if not able:
-        rest = [pair[0] for pair in figures if precision == pair[1] == "int8" and not needs]
-        rest += [*allowed, "torch"]
+        rest = [*allowed, "torch"]
         return Choice(_named(backend, rest[0]), precision, "nothing installed has it")
     return _fastest({pair: figures[pair] for pair in able}, KINDS[machine.processor])
 
@@ -199,5 +193,5 @@ def _webgpu() -> bool:
         from vsanimesr.engines.onnx import webgpu
 
         return webgpu.gpu()
-    except (EngineError, ImportError, OSError):  # unfit or damaged: told when it is asked for
+    except Exception:  # whatever a damaged package raises: told when it is asked for
         return False

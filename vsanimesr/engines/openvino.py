@@ -12,7 +12,6 @@ import numpy as np
 import openvino as ov
 from onnx import ModelProto
 
-from vsanimesr import calibration
 from vsanimesr.colour import Colour
 from vsanimesr.engines.choice import precision_on_cpu
 from vsanimesr.engines.memory import advising
@@ -22,13 +21,13 @@ from vsanimesr.engines.onnx.colour import (
     writing_graph,
     writing_numbers,
 )
-from vsanimesr.engines.onnx.graph import addition_graph, observed_graph, residual_graph
+from vsanimesr.engines.onnx.graph import addition_graph, residual_graph
 from vsanimesr.engines.processor import processor
 from vsanimesr.engines.protocol import Plane, Setup
 from vsanimesr.errors import EngineError
-from vsanimesr.models import FEATURES, IMAGE, quantised
+from vsanimesr.models import FEATURES, IMAGE
 
-PRECISIONS = ("fp32", "bf16", "int8")
+PRECISIONS = ("fp32", "bf16")
 SINGLE = np.dtype(np.float32)
 
 
@@ -69,7 +68,6 @@ class OpenVinoEngine:
 
         Raises:
             EngineError: Device or precision is not to be had, or memory ran out.
-            WeightsError: int8, and the weights are not calibrated.
         """
         if setup.device not in ("auto", "cpu"):
             raise EngineError(f"device={setup.device}, but backend=openvino runs on the cpu only")
@@ -89,10 +87,8 @@ class OpenVinoEngine:
         with advising(self._advice):
             self._read = _Graph(core, reading_graph(setup, SINGLE))
             self._write = _Graph(core, writing_graph(setup, SINGLE))
-            graph = residual_graph(
-                weights, calibration.find(weights) if precision == "int8" else None
-            )
-            self._residual = _Graph(core, graph, size, hint(precision, core))
+            hint = "bf16" if precision == "bf16" else "f32"
+            self._residual = _Graph(core, residual_graph(weights), size, hint)
             self._add = _Graph(core, addition_graph(), size)
             self._zero = State(
                 *(ov.Tensor(np.zeros((1, n, *size), SINGLE)) for n in (IMAGE, FEATURES))
@@ -141,37 +137,6 @@ class OpenVinoEngine:
             )
             self._numbers[key] = {name: ov.Tensor(array) for name, array in numbers.items()}
         return self._numbers[key]
-
-
-class Observer:
-    """Steps in float32 that also tell what the convolutions read, for calibration."""
-
-    def __init__(self, weights: Mapping[str, np.ndarray], rows: int, columns: int) -> None:
-        """Compile the graphs for frames of this size, multiples of `ALIGNMENT`."""
-        self._observed = _Graph(_core(), observed_graph(weights), (rows, columns))
-        self._add = _Graph(_core(), addition_graph(), (rows, columns))
-        self._state = [np.zeros((1, n, rows, columns), SINGLE) for n in (IMAGE, FEATURES)]
-
-    def step(
-        self, previous: np.ndarray, current: np.ndarray, following: np.ndarray
-    ) -> dict[str, np.ndarray]:
-        """The next step, the first one from the zero state.
-
-        Args:
-            previous: (1, 3, rows, columns) float32, RGB in [0, 1].
-            current: The same.
-            following: The same.
-
-        Returns:
-            (1, channels, h, w) float32 by the convolution's name.
-        """
-        names = ("previous", "current", "following", "image_in", "hidden_in")
-        arrays = (previous, current, following, *self._state)
-        inputs = {name: ov.Tensor(x) for name, x in zip(names, arrays, strict=True)}
-        residual, hidden, *values = self._observed(inputs)
-        (image,) = self._add({"residual": residual, "current": inputs["current"]})
-        self._state = [image.data, hidden.data]
-        return {name: x.data for name, x in zip(quantised(), values, strict=True)}
 
 
 class _Graph:
@@ -236,12 +201,6 @@ def pick_precision(name: str, core: ov.Core) -> str:
     if name == "bf16" and not _multiplies_bf16(core):
         raise EngineError("precision=bf16, but this CPU does not multiply bf16: use fp32")
     return name
-
-
-def hint(precision: str, core: ov.Core) -> str:
-    """What the runtime calls the type of what is not in int8: there bf16, where it is to be had."""
-    bf16 = precision == "bf16" or (precision == "int8" and _multiplies_bf16(core))
-    return "bf16" if bf16 else "f32"
 
 
 def _multiplies_bf16(core: ov.Core) -> bool:

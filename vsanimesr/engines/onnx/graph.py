@@ -9,16 +9,12 @@ from collections.abc import Mapping
 import numpy as np
 from onnx import ModelProto
 
-from vsanimesr.calibration import Calibration
 from vsanimesr.engines.onnx.builder import Builder
-from vsanimesr.models import BLOCKS, FEATURES, IMAGE, quantised
+from vsanimesr.models import BLOCKS, FEATURES, IMAGE
 from vsanimesr.resample import stencil
 
 SLOPE = 0.1
 """Of every leaky ReLU."""
-ALL = slice(None)
-TINY = 1e-12
-"""A kernel counts as at least so large: one of zeros only has a step, too."""
 DTYPES = {"fp32": np.dtype(np.float32), "fp16": np.dtype(np.float16)}
 FRAMES = ("previous", "current", "following")
 TENSORS = {
@@ -68,9 +64,7 @@ def step_graph(
     return net.builder.model("AnimeSR step", MEANING, facts)
 
 
-def residual_graph(
-    weights: Mapping[str, np.ndarray], calibration: Calibration | None = None
-) -> ModelProto:
+def residual_graph(weights: Mapping[str, np.ndarray]) -> ModelProto:
     """The graph of one step without the last addition, for runtimes that may round what is inside.
 
     Inputs as of `step_graph`, float32. Outputs: `residual` (1, 48, H, W), which `addition_graph`
@@ -78,28 +72,12 @@ def residual_graph(
 
     Args:
         weights: The network's tensors by their released names, float32.
-        calibration: Of these weights: the convolutions of `models.quantised` are in int8.
-    """
-    net = _Network(weights, DTYPES["fp32"], calibration)
-    residual, hidden = net.cell(net.inputs())
-    net.output("residual", residual)
-    net.output("hidden_out", hidden)
-    return net.builder.model("AnimeSR residual", "")
-
-
-def observed_graph(weights: Mapping[str, np.ndarray]) -> ModelProto:
-    """`residual_graph` in float32 that also puts out what each convolution of `quantised` reads.
-
-    Under the convolution's name, (1, channels, rows, columns) of its branch.
     """
     net = _Network(weights, DTYPES["fp32"])
     residual, hidden = net.cell(net.inputs())
     net.output("residual", residual)
     net.output("hidden_out", hidden)
-    for name, channels in quantised().items():
-        dims = (1, channels, f"height of {name}", f"width of {name}")
-        net.builder.output(net.read[name], name, DTYPES["fp32"], dims)
-    return net.builder.model("AnimeSR observed", "")
+    return net.builder.model("AnimeSR residual", "")
 
 
 def addition_graph() -> ModelProto:
@@ -113,17 +91,9 @@ def addition_graph() -> ModelProto:
 class _Network:
     """The layers of `network.Cell`."""
 
-    def __init__(
-        self,
-        weights: Mapping[str, np.ndarray],
-        dtype: np.dtype,
-        calibration: Calibration | None = None,
-    ) -> None:
+    def __init__(self, weights: Mapping[str, np.ndarray], dtype: np.dtype) -> None:
         self.builder = Builder()
         self._weights, self._dtype = weights, dtype
-        self._calibration = calibration or {}
-        self.read: dict[str, str] = {}
-        """What each convolution reads."""
 
     def inputs(self) -> str:
         """The inputs of a step, as one tensor (1, 121, H, W)."""
@@ -163,7 +133,9 @@ class _Network:
         s4 = self._block("body_s4_first.1", s4)
 
         joined = b.add("Concat", s1, self._up(s2, 2), self._up(s4, 4), axis=1)
-        residual, hidden = self._last("fusion.2", self._activated("fusion.0", joined))
+        out = self._conv("fusion.2", self._activated("fusion.0", joined))
+        residual = self._channels(out, 0, IMAGE)
+        hidden = self._channels(out, IMAGE, IMAGE + FEATURES)
         return residual, b.add("LeakyRelu", hidden, alpha=SLOPE)
 
     def enlarged(self, frame: str) -> str:
@@ -181,64 +153,18 @@ class _Network:
     def _activated(self, name: str, z: str, *, stride: int = 1) -> str:
         return self.builder.add("LeakyRelu", self._conv(name, z, stride=stride), alpha=SLOPE)
 
-    def _last(self, name: str, z: str) -> tuple[str, str]:
-        """The image's channels and the hidden state's; of both only the second may be in int8."""
-        if name in self._calibration:
-            image, hidden = slice(IMAGE), slice(IMAGE, IMAGE + FEATURES)
-            return self._float(name, z, image), self._quantised(name, z, hidden)
-        out = self._conv(name, z)
-        return self._channels(out, 0, IMAGE), self._channels(out, IMAGE, IMAGE + FEATURES)
-
     def _conv(self, name: str, z: str, *, stride: int = 1) -> str:
-        make = self._quantised if name in self._calibration else self._float
-        return make(name, z, stride=stride)
-
-    def _float(self, name: str, z: str, outputs: slice = ALL, *, stride: int = 1) -> str:
-        self.read[name] = z
-        weight, bias = (x.astype(self._dtype) for x in self._parameters(name, outputs))
-        constants = self.builder.constant(weight, f"{name}.weight"), f"{name}.bias"
-        return self._convolution(z, constants[0], bias, constants[1], stride)
-
-    def _quantised(self, name: str, z: str, outputs: slice = ALL, *, stride: int = 1) -> str:
-        """Eight bits without sign for what is read, eight bits for the weights of each output.
-
-        ONNX's QDQ form: floats between operators, which the runtime makes integers. The channels'
-        scales move from the activations to the weights.
-        """
-        b, inputs = self.builder, self._calibration[name]
-        weight, bias = self._parameters(name, outputs)
-        weight = weight * inputs.scale[:, None, None]
-        steps = np.maximum(np.abs(weight).max(axis=(1, 2, 3)), TINY) / 127
-        codes = np.round(weight / steps[:, None, None, None]).astype(np.int8)
-        step = np.float32((inputs.high - inputs.low) / 255)
-        zero = np.uint8(round(-inputs.low / float(step)))
-        scaled = b.add("Mul", z, b.constant(1 / inputs.scale[:, None, None], f"{name}.scale"))
-        ends = (
-            b.constant(np.array(step), f"{name}.step"),
-            b.constant(np.array(zero), f"{name}.zero"),
+        weight, bias = (
+            self.builder.constant(
+                self._weights[f"recurrent_cell.{name}.{part}"].astype(self._dtype), f"{name}.{part}"
+            )
+            for part in ("weight", "bias")
         )
-        read = b.add("DequantizeLinear", b.add("QuantizeLinear", scaled, *ends), *ends)
-        kernels = b.add(
-            "DequantizeLinear",
-            b.constant(codes, f"{name}.codes"),
-            b.constant(steps.astype(np.float32), f"{name}.steps"),
-            b.constant(np.zeros(len(steps), np.int8), f"{name}.zeros"),
-            axis=0,
-        )
-        return self._convolution(read, kernels, bias, f"{name}.shift", stride)
-
-    def _parameters(self, name: str, outputs: slice) -> tuple[np.ndarray, np.ndarray]:
-        stem = f"recurrent_cell.{name}"
-        return self._weights[f"{stem}.weight"][outputs], self._weights[f"{stem}.bias"][outputs]
-
-    def _convolution(
-        self, z: str, weight: str, bias: np.ndarray, bias_name: str, stride: int
-    ) -> str:
         return self.builder.add(
             "Conv",
             z,
             weight,
-            self.builder.constant(bias, bias_name),
+            bias,
             kernel_shape=[3, 3],
             pads=[1, 1, 1, 1],
             strides=[stride, stride],

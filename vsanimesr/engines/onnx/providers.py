@@ -130,8 +130,6 @@ def pick_precision(name: str, choice: Choice, capability: tuple[int, int], half:
         cure = f"use {' or '.join(offered)}"
         if name == "bf16":
             cure += ", or backend=torch or openvino"
-        if name == "int8":
-            cure += ", or backend=openvino"
         if first == "tensorrt" and name == "fp32":
             cure += f", or set {NO_TF32}=0 in the environment"
         raise EngineError(

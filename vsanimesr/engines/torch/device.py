@@ -71,12 +71,8 @@ def pick_precision(name: str, device: torch.device, half: bool) -> str:
     has no arithmetic for gives way to fp32, with a warning.
 
     Raises:
-        EngineError: int8, or tf32 on another device than CUDA's.
+        EngineError: tf32 on another device than CUDA's.
     """
-    if name == "int8":
-        raise EngineError(
-            "precision=int8 is not offered by backend=torch: use backend=openvino, or bf16 or fp32"
-        )
     if device.type == "cuda":
         if name != "auto":
             return name
