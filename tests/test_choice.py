@@ -1,6 +1,7 @@
 """What `auto` takes: the rule over made-up machines, and what is looked at on this one."""
 
 import itertools
+import sys
 
 import pytest
 
@@ -164,10 +165,14 @@ def test_a_package_that_does_not_fit_is_no_gpu(monkeypatch, error):
     def unfit():
         raise error
 
+    seen = [choice.vulkan_device.VulkanDevice("card", software=False)]
+    monkeypatch.setattr(choice.vulkan_device, "devices", lambda: seen)
     monkeypatch.setattr(webgpu, "gpu", unfit)
     monkeypatch.setattr(choice, "devices", list)
     assert not choice.here().gpu
     monkeypatch.setattr(webgpu, "gpu", lambda: True)
     assert choice.here().gpu == "webgpu"
+    monkeypatch.setattr(choice.vulkan_device, "devices", list)
+    assert choice.here().gpu == ("" if sys.platform == "linux" else "webgpu")
     monkeypatch.setattr(choice, "devices", lambda: [object()])
     assert choice.here().gpu == "cuda"

@@ -25,7 +25,7 @@ from vsanimesr.engines.ncnn import step as ncnn_step
 from vsanimesr.engines.ncnn.engine import NcnnEngine
 from vsanimesr.engines.onnx import session
 from vsanimesr.engines.onnx.engine import OnnxEngine
-from vsanimesr.engines.openvino import PRECISIONS, OpenVinoEngine, hint, pick_precision
+from vsanimesr.engines.openvino import PRECISIONS, OpenVinoEngine, pick_precision
 from vsanimesr.engines.torch.engine import TorchEngine
 from vsanimesr.errors import EngineError
 

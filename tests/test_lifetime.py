@@ -65,24 +65,24 @@ def run(code, model, timeout=120):
 
 
 @pytest.mark.parametrize(
-    ("wait", "backend", "precision"),
+    ("wait", "backend"),
     [
-        (0.0, "torch", "auto"),
-        (0.05, "torch", "auto"),
-        (0.5, "torch", "auto"),
-        (0.2, "ncnn", "auto"),
-        (0.2, "native", "auto"),
-        (0.2, "openvino", "auto"),
+        (0.05, "torch"),
+        pytest.param(0.0, "torch", marks=pytest.mark.slow),
+        pytest.param(0.5, "torch", marks=pytest.mark.slow),
+        (0.0, "native"),
+        (0.2, "native"),
+        (0.2, "ncnn"),
+        (0.2, "openvino"),
     ],
 )
-def test_interpreter_shutdown_with_requests_in_flight(fixed_model, wait, backend, precision):
+def test_interpreter_shutdown_with_requests_in_flight(fixed_model, wait, backend):
     code = f"""
         import os, time
         import vapoursynth as vs
         from clips import source
-        clip = source(100, 64, 48, uneven=0.01)
-        options = {{"backend": "{backend}", "precision": "{precision}"}}
-        clip = clip.animesr.Upscale(model=os.environ["MODEL"], **options)
+        clip = source(100, 32, 24, uneven=0.01)
+        clip = clip.animesr.Upscale(model=os.environ["MODEL"], backend="{backend}")
         clip.get_frame(0).close()
         futures = [clip.get_frame_async(n) for n in range(1, 60)]
         time.sleep({wait})
@@ -243,28 +243,29 @@ def trim():
         ctypes.CDLL(None).malloc_trim(0)
 
 
+@pytest.mark.parametrize("backend", ["torch", "onnx", "openvino", "ncnn", "native"])
 @pytest.mark.parametrize(
-    ("backend", "count"),
-    [("torch", 100), ("onnx", 40), ("openvino", 40), ("ncnn", 40), ("native", 40)],
+    ("first", "count"), [(8, 20), pytest.param(20, 100, marks=pytest.mark.slow)]
 )
-def test_nodes_made_and_freed_leave_nothing(fixed_model, backend, count):
-    """So many nodes, each rendered a little: memory after the last is that after the 20th.
+def test_nodes_made_and_freed_leave_nothing(fixed_model, backend, first, count):
+    """So many nodes, each rendered a little: memory after the last is that after the first few.
 
-    The least of the last three looks: threads that end leave now more, now less behind.
+    The least of the last three looks: threads that end leave now more, now less behind. The weights
+    alone, 6 MB a node, would be more than what is allowed.
     """
     process = psutil.Process()
     sizes = {}
     for i in range(1, count + 1):
-        clip = upscale(source(8, 56, 40, cuts=()), fixed_model, cache=64, backend=backend)
+        clip = upscale(source(8, 32, 24, cuts=()), fixed_model, cache=64, backend=backend)
         clip.get_frame(i % 3).close()
         del clip
-        if i in (20, count - 10, count - 5, count):
+        if i in (first, count - 4, count - 2, count):
             gc.collect()
             vs.core.clear_cache()
             trim()
             sizes[i] = process.memory_info().rss
-    first, *last = sizes.values()
-    assert min(last) < first * 1.05
+    before, *last = sizes.values()
+    assert min(last) < before + 40 * 2**20
 
 
 @each_engine

@@ -25,7 +25,6 @@ from vsanimesr.models import (
     WITHOUT_IMAGE,
     Release,
     parameter_shapes,
-    quantised,
 )
 
 STALE_SECONDS = 3600

@@ -51,7 +51,7 @@ def webgpu() -> Check:
     brought = f"{brought} {version(brought)}"
     try:
         from vsanimesr.engines.onnx import webgpu as provider
-    except Exception as error:  # as engines.backends.engine_class
+    except Exception as error:  # noqa: BLE001 (as engines.backends.engine_class)
         return unusable(name, error, install("onnx-webgpu"))
     if fault := provider.fault():
         found = f"{brought}: no device"

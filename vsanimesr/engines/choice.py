@@ -4,9 +4,11 @@ On a CPU that is read off a table of figures. On a GPU the backend follows from 
 engine picks the precision, for it knows what the GPU multiplies.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import vsanimesr.engines.vulkan_device as vulkan_device
 from vsanimesr.engines.backends import BACKENDS
 from vsanimesr.engines.cuda_device import devices
 from vsanimesr.engines.processor import KINDS, processor
@@ -190,8 +192,10 @@ def here(device: str = "auto") -> Machine:
 
 def _webgpu() -> bool:
     try:
+        if sys.platform == "linux" and all(it.software for it in vulkan_device.devices()):
+            return False  # told without loading a runtime, which takes a second
         from vsanimesr.engines.onnx import webgpu
 
         return webgpu.gpu()
-    except Exception:  # whatever a damaged package raises: told when it is asked for
+    except Exception:  # noqa: BLE001 (what a damaged package raises is told when it is asked for)
         return False
