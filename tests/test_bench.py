@@ -24,8 +24,8 @@ def test_the_floor_is_work_over_peak():
 
 def test_smallest_table(fixed_model, capsys):
     """One engine, one format, one tiny size, through the command."""
-    words = "bench --backends native --precisions fp32 --sizes 16x12 --formats YUV420P8 --device cpu"
-    words += f" --seconds 0.01 --model {fixed_model}"
+    words = "bench --backends native --precisions fp32 --sizes 16x12 --formats YUV420P8"
+    words += f" --device cpu --seconds 0.01 --model {fixed_model}"
     assert cli.main(words.split()) == 0
     said = capsys.readouterr()
     assert "native fp32 16x12" in said.err

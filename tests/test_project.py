@@ -69,7 +69,7 @@ ENCODE = [
     {"workers"},
     {"steps"},
     {"job"},
-    {"arguments", "inputs", "display", "events", "calibrate"},
+    {"arguments", "inputs", "display", "events"},
     {"cli"},
 ]
 
