@@ -395,6 +395,24 @@ def click(path):
     raise AssertionError
 
 
+@pytest.mark.parametrize("codec", [("libopencore_amrnb", "-ar", 8000), ("dca", "-strict", -2)])
+def test_sound_of_avi_that_counts_in_other_units(codec, chunks, tmp_path):
+    """Of AMR and DTS the reader takes bytes for packets: 3 s were 48 s, and 47 minutes."""
+    source, output = tmp_path / "in.avi", tmp_path / "out.mkv"
+    loud = "aevalsrc='if(between(t,1,1.02),0.8*sin(2*PI*1000*t),0)':s=48000:d=2"
+    ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=s=32x24:r=25:d=2,format=yuv420p"),
+        *("-f", "lavfi", "-i", loud, "-c:v", "mpeg4", "-c:a", *codec, source),
+    )
+    joined(source, output, chunks)
+    assert click(output) == pytest.approx(1, abs=0.02)  # and the encoders' delay of 256 samples
+    with av.open(str(output)) as container:
+        assert (container.duration or 0) / 1e6 == pytest.approx(2.02, abs=0.04)
+    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    with pytest.raises(EncodeError, match="is not whole"):
+        open_source(source, 0)
+
+
 @pytest.mark.parametrize("kind", ["wmv", "mkv"])
 def test_a_decoder_s_delay_is_no_delay_of_the_sound(kind, chunks, tmp_path):
     """WMA: the first frames are thrown away by the decoder, and the next ones have their times.

@@ -17,6 +17,7 @@ from enlargers import By
 from vsanimesr.encode import Encoding, upscale_file
 from vsanimesr.encode.common import names
 from vsanimesr.encode.join.planning import plan
+from vsanimesr.encode.source import media
 from vsanimesr.encode.source.media import open_source
 from vsanimesr.encode.source.picture import Look, Picture, applied
 from vsanimesr.encode.source.ticks import frame_times
@@ -329,6 +330,29 @@ def test_files_that_were_joined_byte_by_byte(kind, tmp_path):
     first = open_source(one, 0).times.pts[0] * open_source(one, 0).times.base
     assert seconds(times) == [first + Fraction(n, 25) for n in range(150)]
     assert times.clocks == (0, 2, 4)
+
+
+def test_theora_is_decoded_by_one_thread(tmp_path, monkeypatch):
+    """By several, a frame that repeats the one before is lost now and then."""
+    ffmpeg(
+        *("-f", "lavfi", "-i", "color=s=32x24:r=25:d=2,format=yuv420p", "-g", 25),
+        *("-c:v", "libtheora", tmp_path / "a.ogv"),
+    )
+    opened = []
+
+    def look(function):
+        def call(*given):
+            opened.append(function(*given))
+            return opened[-1]
+
+        return call
+
+    monkeypatch.setattr(media, "_opening", look(media._opening))
+    track = plan(tmp_path / "a.ogv", "matroska").track
+    frames = list(open_source(tmp_path / "a.ogv", track).clip.frames())
+    assert len(frames) > 1
+    open_source(SOURCES / "any.mkv", 0)
+    assert [one["threads"] for one in opened] == [1, -1]
 
 
 def test_streams_without_a_container(whole, tmp_path):

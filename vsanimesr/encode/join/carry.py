@@ -51,6 +51,8 @@ class Carrier:
         self._clocks = times.clocks if times else (Fraction(0),)
         self._shift, self._even = shift, even
         self._clock = 0
+        self._counted = one.counted
+        self._next: int | None = None
         self._still = bool(one.disposition & _COVER)
         self._raw: int | None = None
         self._last: int | None = None
@@ -100,6 +102,10 @@ class Carrier:
 
     def _timed(self, packet: Any) -> bool:  # noqa: ANN401
         """Give a packet the time it lacks, where that is known."""
+        if self._counted:
+            if self._next is not None:
+                packet.pts = packet.dts = self._next
+            self._next = (packet.pts or 0) + (packet.duration or 0)
         if packet.dts is not None or packet.pts is not None:
             return True
         if self._source.type == "audio":  # some containers state the time of the first only

@@ -22,6 +22,8 @@ class Carried:
     """What it is encoded with; empty: it is copied."""
     samples: str = ""
     """Sample format that the encoder takes, of sound that is encoded."""
+    counted: bool = False
+    """Whether each packet begins where the one before ends, whatever time it states."""
     codec: str = ""
     """Its codec's name, where FFmpeg's libraries here cannot decode it."""
     tags: dict[str, str] = field(default_factory=dict[str, str])

@@ -13,6 +13,7 @@ from vsanimesr.encode.join.covers import cover, holds_cover, is_cover
 from vsanimesr.encode.join.muxer import conversions, lost, opened, refusal
 from vsanimesr.encode.join.plan import Attached, Carried, Plan
 from vsanimesr.encode.join.words import STATISTICS, codec_name, stream_name, without
+from vsanimesr.encode.source.reading import counts_otherwise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,8 +58,12 @@ def carry(
     carried["disposition"] = int(stream.disposition)
     if stream.codec_context is None and stream.type != "data":
         carried["codec"] = codec_name(stream, said)
+    if stream.type == "audio":
+        carried["counted"] = counts_otherwise(container, first)
     reason = refusal(stream, chosen.muxer, codec=carried.get("codec", ""), packets=first)
     if reason and stream.type == "audio":
+        if not first:
+            reason = f"nothing of it was found ({reason})"
         opened(stream, first)
     if not reason and is_cover(stream) and not holds_cover(container, stream, chosen.muxer):
         reason = f"{chosen.muxer} holds no covers"

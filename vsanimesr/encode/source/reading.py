@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _ATTEMPTS = 1000
+_FASTER = Fraction(3, 2)
+"""A clock that goes so many times as fast as the packets last counts something else."""
 """Failures in a row after which nothing more is to come."""
 
 
@@ -34,3 +38,23 @@ def beyond_damage(container: Any, streams: Sequence[Any] = ()) -> Iterator[Any]:
             failed += 1
             if failed == _ATTEMPTS:
                 raise
+
+
+def counts_otherwise(container: Any, packets: Sequence[Any]) -> bool:  # noqa: ANN401
+    """Whether the times of a stream are in other units than it states, and only durations right.
+
+    AVI states no times, but how many units of how many bytes there are; of some codecs (AMR, DTS)
+    its reader takes bytes for packets.
+
+    Args:
+        container: Of PyAV.
+        packets: The first ones of a stream of sound.
+    """
+    if container.format.name != "avi":
+        return False
+    steps = [
+        (b.pts - a.pts, a.duration)
+        for a, b in pairwise(packets)
+        if a.pts is not None and b.pts is not None and a.duration
+    ]
+    return len(steps) > 1 and all(step > _FASTER * lasts for step, lasts in steps)

@@ -79,11 +79,17 @@ def read(path: Path, track: int) -> Packets:
         if "mp4" in container.format.name and stream.duration:
             found.end = (stream.start_time or 0) + stream.duration
         stream.codec_context.skip_frame = "NONKEY"
+        lasted = dict[int, int]()  # by stream, all durations
+        avi = container.format.name == "avi"
         try:
             for packet in beyond_damage(container):
                 at = packet.pts if packet.pts is not None else packet.dts
                 if not packet.size or at is None:
                     continue
+                if avi and packet.stream.type == "audio":  # see `reading.counts_otherwise`
+                    before = lasted.get(packet.stream_index, 0)
+                    lasted[packet.stream_index] = before + (packet.duration or 0)
+                    at = before if 0 < 3 * before < 2 * at else at
                 second = float(at * packet.time_base)
                 end = float((at + (packet.duration or 0)) * packet.time_base)
                 found.held = max(found.held, end - start)
