@@ -2,6 +2,8 @@
 
 import ctypes
 import logging
+import os
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -30,6 +32,21 @@ from vsanimesr.errors import EngineError
 GPU = CudaDevice("RTX", (8, 9), 2**33)
 CPU_ONLY, ALL = [NAMES["cpu"]], [NAMES[name] for name in ("cpu", "cuda", "tensorrt")]
 WEBGPU = [NAMES["cpu"], NAMES["webgpu"]]
+
+
+def test_nothing_is_told_to_the_makers_of_the_runtime(tmp_path):
+    """Nor is anything left in TMPDIR, where onnxruntime 1.32 notes its session."""
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    code = "import os, vsanimesr.engines.onnx.session; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout == "1\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,8 @@ def test_two_that_become_one_are_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(EncodeError, match="is a file; wanted: a folder"):
         items([tmp_path], tmp_path / "file")
+    with pytest.raises(EncodeError, match=r"folder .*file/out cannot be made \(Not a directory\)"):
+        items([tmp_path], tmp_path / "file" / "out")
     (tmp_path / "empty").mkdir()
     with pytest.raises(EncodeError, match="no video in"):
         items([tmp_path / "empty"], tmp_path / "out")

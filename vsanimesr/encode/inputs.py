@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vsanimesr.encode.common.names import shown
 from vsanimesr.encode.given.containers import MUXERS
 from vsanimesr.errors import EncodeError
 
@@ -48,7 +49,9 @@ def items(sources: Sequence[Path], output: Path, *, recursive: bool = False) -> 
     if not several and not output.is_dir():
         return [Item(sources[0], output)]
     if output.exists() and not output.is_dir():
-        raise EncodeError(f"upscale: {output} is a file; wanted: a folder for several results")
+        raise EncodeError(
+            f"upscale: {shown(output)} is a file; wanted: a folder for several results"
+        )
     if not several and output.is_dir():
         return [Item(sources[0], _named(sources[0], output))]
     pairs: list[tuple[Path, Path]] = []
@@ -59,15 +62,24 @@ def items(sources: Sequence[Path], output: Path, *, recursive: bool = False) -> 
         else:
             pairs.append((source, output))
     if not pairs:
-        raise EncodeError(f"upscale: no video in {', '.join(map(str, sources))}")
+        raise EncodeError(f"upscale: no video in {', '.join(map(shown, sources))}")
     made: dict[Path, Path] = {}
     result: list[Item] = []
     for source, folder in pairs:
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         name = _named(source, folder)
         result.append(Item(source, name, made.get(name)))
         made.setdefault(name, source)
     return result
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EncodeError(
+            f"upscale: the folder {shown(folder)} cannot be made ({error.strerror}); name another"
+        ) from error
 
 
 def _videos(folder: Path, output: Path, recursive: bool) -> Iterator[Path]:
