@@ -260,6 +260,31 @@ def test_sound_that_goes_on_and_held_frames_are_no_damage(tmp_path):
     assert open_source(held, 0).notes == ()
 
 
+def test_half_of_a_short_film_is_not_whole_though_its_sound_is(tmp_path):
+    """Half a second of video is missing, and no length but that of the video itself says so."""
+    path = tmp_path / "a.mkv"
+    ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1,format=yuv420p"),
+        *("-f", "lavfi", "-i", "sine=d=1:r=48000", "-c:v", "libx264", "-c:a", "libopus", path),
+    )
+    assert open_source(path, 0).notes == ()
+    with av.open(str(path)) as old, av.open(str(tmp_path / "b.mkv"), "w") as new:
+        streams = [new.add_stream_from_template(stream, opaque=True) for stream in old.streams]
+        packets = [packet for packet in old.demux() if packet.size]
+        for packet in packets:
+            if packet.stream_index == 0 and packet.pts > 480:
+                continue
+            packet.stream = streams[packet.stream_index]
+            new.mux(packet)
+    data = (tmp_path / "b.mkv").read_bytes()
+    short, stated = b"00:00:00.520000000", b"00:00:01.000000000"
+    assert short in data
+    (tmp_path / "b.mkv").write_bytes(data.replace(short, stated))
+    said = r"is not whole: it holds 0\.52 s of video, and states 1\.00 s of it"
+    with pytest.raises(EncodeError, match=said):
+        open_source(tmp_path / "b.mkv", 0)
+
+
 def test_a_file_that_cannot_be_read_to_its_end_is_not_whole():
     """A disk that fails: where the container states a length, what it lacks is told, too."""
     times = frame_times([0, 40, 80], MS, Fraction(25), 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import statistics
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _SLACK = 0.5, 0.001
 """A source may lack half a second and a thousandth of what its container states: some state
 times in whole seconds, some end with a frame that is held."""
+_SHARE = 0.2
+"""And of its video no more than this share, where that is stated by itself and is short."""
 _GAP = 1.0, 5.0
 """Frames are missing where the next one comes after a second and five frames' time."""
 
@@ -34,6 +37,10 @@ class Packets:
     """How long the container says it lasts, in seconds; 0: it does not say."""
     held: float = 0.0
     """How long what it holds lasts."""
+    lasts: float = 0.0
+    """When the container says that the video itself ends, in seconds; 0: it does not say."""
+    ends: float = 0.0
+    """When it does."""
     resumes: bool = False
     """Whether the format is one of broadcasts, whose signal may fail for a while."""
     durations: dict[int, int] = field(default_factory=dict[int, int])
@@ -78,6 +85,9 @@ def read(path: Path, track: int) -> Packets:
         found.ending = ending(path, container.format.name)
         if "mp4" in container.format.name and stream.duration:
             found.end = (stream.start_time or 0) + stream.duration
+            found.lasts = float(found.end * stream.time_base)
+        if not counted:
+            found.lasts = _tagged(stream)
         stream.codec_context.skip_frame = "NONKEY"
         lasted = dict[int, int]()  # by stream, all durations
         avi = container.format.name == "avi"
@@ -94,6 +104,7 @@ def read(path: Path, track: int) -> Packets:
                 end = float((at + (packet.duration or 0)) * packet.time_base)
                 found.held = max(found.held, end - start)
                 if packet.stream_index == track:
+                    found.ends = max(found.ends, end)
                     found.video.append(second)
                     if packet.is_keyframe:
                         _shape(packet, stream, second, found.shapes)
@@ -106,6 +117,15 @@ def read(path: Path, track: int) -> Packets:
     found.video.sort()
     found.sound.sort()
     return found
+
+
+def _tagged(stream: Any) -> float:  # noqa: ANN401
+    """When a track of Matroska ends, as whoever wrote it has noted (`DURATION`); 0: nobody has."""
+    for name, value in stream.metadata.items():
+        clock = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", value)
+        if clock and name.upper().startswith("DURATION"):
+            return int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3])
+    return 0.0
 
 
 def _shape(packet: Any, stream: Any, second: float, shapes: list[tuple[float, Fraction]]) -> None:  # noqa: ANN401
@@ -166,6 +186,9 @@ def lack(packets: Packets, times: Times) -> tuple[str, bool]:
         return f"cannot be read beyond {packets.held:.2f} s ({packets.failed})", True
     if packets.ending:
         return packets.ending, True
+    if packets.lasts - packets.ends > min(slack, _SHARE * packets.lasts):
+        lengths = f"{packets.ends:.2f} s of video, and states {packets.lasts:.2f} s of it"
+        return f"is not whole: it holds {lengths}", True
     if len(times.clocks) > 1 or len(times.pts) < 2 or not packets.video:
         return "", False
     shown_at = [float(pts * times.base) for pts in times.pts]
