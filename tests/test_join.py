@@ -276,6 +276,27 @@ def test_the_job_asks_before_it_renders(tmp_path, who):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("encoder", "kind", "kept"),
+    [("ffv1", "mp4", True), ("svtav1", "mp4", True), ("ffv1", "mkv", False), ("x264", "mkv", True)],
+)
+def test_the_shape_of_pixels_is_kept_or_said_to_be_lost(encoder, kind, kept, tmp_path):
+    """Some streams leave it to the container."""
+    source, output, said = tmp_path / "in.mkv", tmp_path / f"out.{kind}", []
+    wide = "testsrc2=s=64x48:r=25:d=0.2,format=yuv420p,setsar=8/9"
+    ffmpeg("-f", "lavfi", "-i", wide, "-c:v", "libx264", source)
+    encoding = {
+        "ffv1": Encoding(arguments=("-c:v", "ffv1")),
+        "svtav1": Encoding(encoder="svtav1", preset="12"),
+        "x264": Encoding(encoder="x264", preset="ultrafast"),
+    }[encoder]
+    upscale_file(source, output, upscale=By(), encoding=encoding, report=said.append)
+    with av.open(str(output)) as container:
+        assert (container.streams.video[0].sample_aspect_ratio == Fraction(8, 9)) == kept
+    assert len(said) == (not kept)
+    assert kept or "the shape of its pixels, 8:9, is lost" in said[0]
+
+
 def test_the_size_of_the_result_is_known_without_an_engine(fixed_model):
     import vapoursynth as vs
 

@@ -83,7 +83,8 @@ def scene_starts(
     starts = journal.scenes()
     if starts is not None:
         return starts
-    try_encoder(film, video, temporary(journal.folder, ".mkv"), muxer)
+    if note := try_encoder(film, video, temporary(journal.folder, ".mkv"), muxer):
+        told.report(note)
     crew.load(film, video)
     for note in tried(rest) if rest else ():
         told.report(note)

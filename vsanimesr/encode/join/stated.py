@@ -8,6 +8,7 @@ that has them, so one frame is encoded anew, and all but its metadata is thrown 
 from __future__ import annotations
 
 import contextlib
+import io
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -82,8 +83,39 @@ def template(result: Any, first: Any, stating: Any | None) -> Any:  # noqa: ANN4
         first: The first chunk's stream.
         stating: A stream whose container states more; None: the chunk's own.
     """
-    if stating is None:
-        return result.add_stream_from_template(first, opaque=True)
-    video = result.add_stream_from_template(stating, opaque=True)
-    video.codec_context.extradata = first.codec_context.extradata
+    video = result.add_stream_from_template(first if stating is None else stating, opaque=True)
+    if stating is not None:
+        video.codec_context.extradata = first.codec_context.extradata
+    if shape := first.sample_aspect_ratio:  # AV1, VP9, ProRes and FFV1 leave it to the container
+        video.codec_context.sample_aspect_ratio = shape
     return video
+
+
+def unsaid_shape(chunk: Path, muxer: str) -> str:
+    """What to tell where neither stream nor container of the result say how wide a pixel is.
+
+    PyAV cannot write it into Matroska, and AV1, VP9, ProRes and FFV1 leave it to the container.
+
+    Args:
+        chunk: Any chunk, however short.
+        muxer: ffmpeg's name of the result's format.
+    """
+    import av
+
+    memory = io.BytesIO()
+    with av.open(url(chunk)) as source, av.open(memory, "w", format=muxer) as result:
+        first: Any = source.streams.video[0]
+        wanted = first.sample_aspect_ratio
+        video = template(result, first, None)
+        for packet in source.demux(first):
+            if packet.size:
+                packet.stream = video
+                result.mux(packet)
+    with av.open(io.BytesIO(memory.getvalue())) as trial:
+        said = trial.streams.video[0].sample_aspect_ratio
+    if not wanted or wanted == (said or 1):
+        return ""
+    return (
+        f"the shape of its pixels, {wanted.numerator}:{wanted.denominator}, is lost: this encoder "
+        f"leaves it to the container, and {muxer} is not told; x265, x264 or .mp4 keep it"
+    )
