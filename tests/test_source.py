@@ -154,7 +154,7 @@ def test_an_index_is_kept_and_used(whole, cache, monkeypatch):
     assert open_source(whole, 0).times == first.times
 
 
-@pytest.mark.parametrize("where", ["/proc/nope", "file", "relative"])
+@pytest.mark.parametrize("where", ["/proc/nope", "file", "relative", "homeless"])
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 def test_a_cache_that_cannot_be_written_is_said_once(whole, tmp_path, monkeypatch, where):
     if where == "file":
@@ -164,6 +164,10 @@ def test_a_cache_that_cannot_be_written_is_said_once(whole, tmp_path, monkeypatc
         monkeypatch.setattr("platformdirs.user_cache_dir", lambda *_, **__: "~/.cache/vsanimesr")
         monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", where)
+    if where == "homeless":  # no HOME, and a user whom the system does not know
+        for name in ("HOME", "USERPROFILE", "XDG_CACHE_HOME"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr(os.path, "expanduser", lambda path: path)
     opened = open_source(whole, 0)
     assert len(opened.clip) == 200
     (note,) = opened.notes

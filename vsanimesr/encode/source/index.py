@@ -129,8 +129,11 @@ def index(path: Path, track: int, container: str) -> Index:
 def _folder() -> Path:
     import platformdirs
 
-    folder = Path(platformdirs.user_cache_dir("vsanimesr", appauthor=False), "index")
-    if not folder.is_absolute():  # a user without a home: `~` stays as it is
+    try:
+        folder = Path(platformdirs.user_cache_dir("vsanimesr", appauthor=False), "index")
+    except RuntimeError as error:
+        raise OSError(0, "no home folder is known", "~/.cache") from error
+    if not folder.is_absolute():  # `~` stayed as it is
         raise OSError(0, "no home folder is known", str(folder))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
