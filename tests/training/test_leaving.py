@@ -5,12 +5,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
 from training import drawings
+from vsanimesr.training import checkpoint
+from vsanimesr.training.pictures import write_png
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
 
@@ -31,8 +35,19 @@ def films(tmp_path_factory) -> Path:
     return folder
 
 
-def left(command: list[str], number: int, *, seconds: float | None, group: bool) -> tuple[int, str]:
-    """Send a signal after so many seconds, or once a worker is there; status and what was said."""
+def left(
+    command: list[str],
+    number: int,
+    *,
+    seconds: float | None,
+    group: bool,
+    sign: Callable[[], bool] = lambda: True,
+) -> tuple[int, str]:
+    """Send a signal after so many seconds, or once a worker and a sign are there.
+
+    Returns:
+        The status and what was said.
+    """
     with subprocess.Popen(
         [sys.executable, "-m", "vsanimesr.training", *command],
         stdout=subprocess.PIPE,
@@ -44,7 +59,7 @@ def left(command: list[str], number: int, *, seconds: float | None, group: bool)
         end = time.monotonic() + (120 if seconds is None else seconds)
         while time.monotonic() < end and child.poll() is None:
             workers = [one for one in process.children() if "spawn_main" in str(one.cmdline())]
-            if seconds is None and workers:
+            if seconds is None and workers and sign():
                 break
             time.sleep(0.02)
         workers = process.children(recursive=True) if child.poll() is None else []
@@ -69,6 +84,28 @@ def test_while_workers_of_a_build_start(films, tmp_path, number, group) -> None:
     build += ["--recipe", str(films / "recipe.toml")]
     check(number, *left(build, number, seconds=None, group=group))
     assert not list(tmp_path.glob("clips/.*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("begun", [False, True])
+def test_readers_of_a_training_wait_for_its_checkpoint(tmp_path, number, begun) -> None:
+    """Sent to the whole group, as a job manager does."""
+    pictures = tmp_path / "pairs"
+    for name, side in (("lr", 32), ("hr", 64)):
+        write_png(pictures / name / "0.png", np.full((side, side, 3), 90, np.uint8))
+    (tmp_path / "lbo.toml").write_text(
+        f'trains = "lbo"\ndata = {{ roots = ["{pictures}"], patch = 32, workers = 2 }}\n'
+        "optimizer = { lr = 1e-4 }\ntrain = { iterations = 100000, batch = 1, log_every = 1 }\n"
+    )
+    train = ["train", str(tmp_path / "lbo.toml"), str(tmp_path / "out")]
+    journal = tmp_path / "out/journal.jsonl"
+
+    def sign() -> bool:
+        return not begun or (journal.is_file() and '"step"' in journal.read_text())
+
+    check(number, *left(train, number, seconds=None, group=True, sign=sign))
+    assert not begun or checkpoint.stored(tmp_path / "out")
 
 
 @pytest.mark.slow

@@ -65,6 +65,12 @@ NONE = {
     "nothing": (saved({}), "no weights in it|no params in it|no main"),
     "numbers": (saved({1: 2}), "1 is no tensor|no params in it"),
     "states": (saved({"params": 3}), "no weights in it|no params in it"),
+    "whole numbers": (
+        lambda path: torch.save(
+            {"params": {k: v.char() for k, v in Lbo().state_dict().items()}}, path
+        ),
+        "of torch.int8, wanted floats|numbers",
+    ),
     "no tensors": (saved({"params": {"main.0.bias": "x"}}), "no tensor|no params in it"),
     "discriminator": (
         lambda path: torch.save({"params": MultiScaleDiscriminator(1).state_dict()}, path),

@@ -22,6 +22,8 @@ MAX_DOTS = 200
 """Of a line: the time that a dotted key takes goes with the square of its length."""
 MAX_PATH = 4096
 """Characters of a path, as Linux has it."""
+MAX_NAME = 255
+"""Bytes of a name in it; looking for one of more is an error of the system's."""
 
 type Table = dict[str, Any]
 type Layer = tuple[str, Table]
@@ -184,12 +186,14 @@ def _merge(below: Table, above: Table) -> Table:
 
 def _decode(wanted: type, value: object) -> object:
     if wanted is Path and isinstance(value, str):
-        if "\0" in value or not 0 < len(value) <= MAX_PATH:
+        path = Path(value)
+        longest = max((len(name.encode()) for name in path.parts), default=0)
+        if "\0" in value or not 0 < len(value) <= MAX_PATH or longest > MAX_NAME:
             raise ValueError(
                 f"{shown(value)}, wanted the path of a file or folder: 1 to {MAX_PATH:,} "
-                "characters, no NUL"
+                f"characters, names in it of up to {MAX_NAME} bytes, no NUL"
             )
-        return Path(value)
+        return path
     raise TypeError(f"Expected the path of a file or folder, got `{type(value).__name__}`")
 
 

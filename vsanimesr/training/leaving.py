@@ -39,16 +39,22 @@ def raised() -> Generator[None]:
 
 
 @contextmanager
-def unheard() -> Generator[None]:
+def unheard(*more: signal.Signals) -> Generator[None]:
     """Have processes that are begun inside not hear Ctrl-C, which a terminal sends to all.
 
     From their first moment on: they would print where each of them was. This process hears of it at
     the end.
+
+    Args:
+        more: Signals that they shall not hear either.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # to begin with the first queue, it would unblock them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *more})
     try:
         yield
     finally:

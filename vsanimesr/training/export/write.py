@@ -11,7 +11,7 @@ import safetensors.numpy
 from torch import Tensor
 
 from vsanimesr import __version__, scratch, weights
-from vsanimesr.errors import TrainingError, WeightsError
+from vsanimesr.errors import TrainingError, WeightsError, brief
 from vsanimesr.training import checkpoint, pictures
 from vsanimesr.training.degradation.lbo import Lbo
 from vsanimesr.training.networks import trained
@@ -119,4 +119,6 @@ def _check_amount(source: Path, found: Mapping[str, object]) -> None:
 def _array(source: Path, name: str, value: object) -> np.ndarray:
     if not isinstance(value, Tensor):
         raise TrainingError(f"{source}: {name} is no tensor, wanted a checkpoint or a state dict")
+    if not value.is_floating_point():
+        raise TrainingError(f"{source}: {brief(str(name))} is of {value.dtype}, wanted floats")
     return np.ascontiguousarray(value.detach().float().cpu().numpy())

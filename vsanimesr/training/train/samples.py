@@ -5,6 +5,7 @@ whole run: in iteration k, process r of p takes the samples (k * batch + 0, 1, .
 an iteration sees depends neither on where a run was resumed nor on how many workers read.
 """
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -148,7 +149,9 @@ def load[T](samples: Dataset[T], numbers: Numbers, *, workers: int, pin: bool) -
         generator=torch.Generator(),  # or the loader would draw from the run's own
         multiprocessing_context="spawn" if workers else None,  # CUDA and threads survive no fork
     )
-    with leaving.unheard():
+    # A job manager ends all processes of a group: readers that went first would be an error of the
+    # loader's. They end when this process has saved, and lets go of them.
+    with leaving.unheard(signal.SIGTERM):
         return iter(loader)
 
 
