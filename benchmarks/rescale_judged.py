@@ -7,7 +7,8 @@ A crisp drawing of 640x480 is reduced by a factor with a known kernel, enlarged 
 kernel, and degraded as old video is: the factor is then the right one by construction. Every clip
 is judged with every factor and kernel, and with the degradations in turn. Results are appended line
 by line, so that a run that was stopped goes on; `--set tuning` does the same with clips that share
-no drawing with the judged ones: what `resolution.py` is made of was chosen on them.
+no drawing with the judged ones: what `resolution.py` is made of was chosen on them. `--set second`
+has 20 clips that nobody had seen: the judged cartoons at other moments, other clipart.
 
 Drawings, of which nothing is kept: Lottie cartoons (npm `lottie-web@5.13.0`, `test/animations`,
 MIT; pip `rlottie-python==1.3.8`), openclipart (Debian `openclipart-svg`, public domain; pip
@@ -49,6 +50,9 @@ LOTTIE = {
         *("bacon", "banner", "bm_ronda", "bodymovin", "dalek", "monster", "navidad", "starfish"),
     ),
 }
+LOTTIE["second"] = LOTTIE["judged"]
+MOMENT = {"tuning": 1 / 2, "judged": 1 / 2, "second": 1 / 4}
+"""Part of a cartoon that is over at the first frame."""
 CLIPART = {
     "tuning": ("food", "people", "recreation", "education"),
     "judged": (
@@ -56,22 +60,24 @@ CLIPART = {
         *("office", "plants", "tools", "transportation"),
     ),
 }
-LIVE2D = {"tuning": (), "judged": ((20, "shizuku"), (100, "haru"))}
+CLIPART["second"] = (*CLIPART["judged"], "special", "unsorted")
+LIVE2D = {"tuning": (), "judged": ((20, "shizuku"), (100, "haru")), "second": ()}
 """First frame, and whom it shows."""
 
 
 def drawings(options: argparse.Namespace) -> Iterator[tuple[str, list[Picture]]]:
     """Name and crisp frames (480, 640, 3) of every clip of a set."""
     for name in LOTTIE[options.set]:
-        yield f"lottie {name}", lottie(options.lottie / f"{name}.json")
+        yield f"lottie {name}", lottie(options.lottie / f"{name}.json", MOMENT[options.set])
     for folder in CLIPART[options.set]:
-        yield f"clipart {folder}", clipart(options.clipart / folder)
+        seed = f"{folder} second" if options.set == "second" else folder
+        yield f"clipart {folder}", clipart(options.clipart / folder, seed)
     for first, name in LIVE2D[options.set] if options.live2d else ():
         stream = islice(pictures.read(options.live2d), first, first + FRAMES)
         yield f"live2d {name}", [frame[120:600, 320:960] for frame in stream]
 
 
-def lottie(path: Path) -> list[Picture]:
+def lottie(path: Path, moment: float) -> list[Picture]:
     """A part of a cartoon, drawn large, where most edges are."""
     from rlottie_python.rlottie_wrapper import LottieAnimation
 
@@ -80,18 +86,18 @@ def lottie(path: Path) -> list[Picture]:
     total = cartoon.lottie_animation_get_totalframe()
     draws = (
         cartoon.lottie_animation_render(frame_num=n, width=width, height=height)
-        for n in (total // 2 + i for i in range(FRAMES))
+        for n in (int(total * moment) + i for i in range(FRAMES))
     )
     bgra = [np.frombuffer(raw, np.uint8).reshape(height, width, 4) for raw in draws]
     x, y = _busiest(cv2.Laplacian(bgra[-1][..., :3], cv2.CV_32F, ksize=1).max(axis=2) > 8)
     return [_over_paint(one[y : y + SIZE[1], x : x + SIZE[0]], path.stem) for one in bgra]
 
 
-def clipart(folder: Path) -> list[Picture]:
+def clipart(folder: Path, seed: str) -> list[Picture]:
     """Drawings beside and over one another, moving to the right."""
     import resvg_py
 
-    rng = random.Random(folder.name)
+    rng = random.Random(seed)
     files = sorted(folder.rglob("*.svg"))
     sheet = np.zeros((SIZE[1], SIZE[0] + 64, 4), np.uint8)
     count = 0
@@ -192,7 +198,10 @@ def main() -> None:
     parser.add_argument("--lottie", type=Path)
     parser.add_argument("--clipart", type=Path)
     parser.add_argument("--live2d", type=Path)
-    parser.add_argument("--set", choices=("tuning", "judged"), default="judged")
+    parser.add_argument("--set", choices=tuple(CLIPART), default="judged")
+    parser.add_argument(
+        "--every", type=int, default=1, help="of a clip's 25 cases only every so many (default: 1)"
+    )
     parser.add_argument("--table", action="store_true", help="only print what is there")
     options = parser.parse_args()
     file = options.folder / f"{options.set}.jsonl"
@@ -210,6 +219,8 @@ def judge(file: Path, options: argparse.Namespace) -> None:
     with file.open("a") as out:
         for number, (name, frames) in enumerate(drawings(options)):
             for place, (factor, kernel) in enumerate(pairs):
+                if (place - number) % options.every:
+                    continue
                 how = DEGRADATIONS[(number + place) % len(DEGRADATIONS)]
                 if (name, factor, kernel, how) in done:
                     continue

@@ -1,9 +1,12 @@
 """Measures of what the rows of benchmarks/tables.py made, and the tables of them."""
 
 # pyright: reportMissingImports=none
+import sys
 from collections.abc import Callable, Sequence
-from itertools import islice
+from functools import partial
+from itertools import islice, pairwise, starmap
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import learning
 import msgspec
@@ -17,7 +20,9 @@ from torch import Tensor
 from vsanimesr.training import checkpoint, pictures
 from vsanimesr.training.degradation.downscale import DownscaleDraw
 from vsanimesr.training.degradation.lbo import Lbo
-from vsanimesr.training.measures import dists, fidelity, lpips
+from vsanimesr.training.measures import boiling, table, temporal
+from vsanimesr.training.networks import stream
+from vsanimesr.training.pictures import Picture
 
 OUTPUTS = "outputs"
 """Folder of the pictures, ROW/SEED.npz."""
@@ -27,24 +32,69 @@ SCORES = "scores"
 OPERATORS = "operators.md"
 """File there, of how near learnt operators come."""
 
-type Measure = Callable[[Tensor, Tensor], Tensor]
-"""Of made and crisp pictures (n, 3, h, w) in [0, 1], one value each."""
+type Measure = Callable[[Clip], Sequence[float]]
+"""Of a clip, values of some or all of its frames; NaN where a frame has none."""
 type Scores = dict[str, dict[str, float]]
 """Mean over the frames of a clip, by measure and clip."""
 
+
+class Clip(NamedTuple):
+    """Pictures (n, 3, h, w) in [0, 1]: made, crisp, and what they were made from."""
+
+    made: Tensor
+    crisp: Tensor
+    poor: Tensor
+
+
+def _judged(name: str) -> Measure:
+    """One of `evaluate` that judges picture by picture."""
+    panel = table.panel([name], torch.device("cpu"))
+    if name in panel.missing:
+        sys.exit(f"{name}: {panel.missing[name]}")
+    if name in panel.alone:
+        return lambda clip: panel.alone[name](clip.made).tolist()
+    return lambda clip: panel.against[name](clip.made, clip.crisp).tolist()
+
+
+def _dists() -> Measure:
+    """Of the middle frame alone: a picture takes a second."""
+    judge = _judged("dists")
+    return lambda clip: judge(Clip(*(part[len(part) // 2 :][:1] for part in clip)))
+
+
+def _warping(clip: Clip) -> list[float]:
+    made, poor = _pictures(clip.made), _pictures(clip.poor)
+    moves = starmap(temporal.motion, pairwise(poor))
+    pairs = zip(pairwise(made), moves, strict=True)
+    return [1000 * temporal.warping_error(*pair, move) for pair, move in pairs]
+
+
+def _boiling(clip: Clip, by: Literal["poor", "crisp"]) -> list[float]:
+    made, source = _pictures(clip.made), _pictures(getattr(clip, by))
+    shrink = len(source[0]) // len(clip.poor[0, 0])
+    pairs = zip(pairwise(made), pairwise(source), strict=True)
+    return [boiling.boiling(*pair, boiling.held(*held, shrink)) for pair, held in pairs]
+
+
 MEASURES: dict[str, Callable[[], Measure]] = {
-    "psnr": lambda: fidelity.psnr,
-    "ssim": lambda: fidelity.ssim,
-    "lpips": lambda: lpips.lpips,
-    "dists": lambda: dists.dists,
+    "psnr": lambda: _judged("psnr"),
+    "ssim": lambda: _judged("ssim"),
+    "lpips": lambda: _judged("lpips_alexnet"),
+    "dists": _dists,
+    "niqe": lambda: _judged("niqe"),
+    "clipiqa": lambda: _judged("clipiqa"),
+    "warping": lambda: _warping,
+    "boiling": lambda: partial(_boiling, by="poor"),
+    "boiling_original": lambda: partial(_boiling, by="crisp"),
 }
-"""What makes each measure. Of the first two more is better, of the others less."""
+"""What makes each measure. Of psnr, ssim and clipiqa more is better, of the others less."""
+DIGITS = {"psnr": 2, "niqe": 2, "warping": 3, "boiling": 3, "boiling_original": 3}
 
 
 def measure(folder: Path, sizes: Sizes, names: Sequence[str]) -> None:
     """Take the measures that are missing of all pictures that are kept."""
-    crisp = {name: pair[1] for name, pair in table_clips.tests(sizes).items()}
-    made = {name: MEASURES[name]() for name in names}
+    tests = table_clips.tests(sizes)
+    judges = {name: MEASURES[name]() for name in names}
     (folder / SCORES).mkdir(parents=True, exist_ok=True)
     (folder / SCORES / OPERATORS).write_text(nearness(folder))
     for path in sorted((folder / OUTPUTS).glob("*/*.npz")):
@@ -53,14 +103,15 @@ def measure(folder: Path, sizes: Sizes, names: Sequence[str]) -> None:
         missing = [name for name in names if name not in scores]
         if not missing:
             continue
-        outputs = {clip: _tensor(images) for clip, images in table_clips.load_outputs(path).items()}
+        clips = {
+            name: Clip(_tensor(images), tests[name][1], tests[name][0])
+            for name, images in table_clips.load_outputs(path).items()
+        }
         for name in missing:
-            scores[name] = {
-                clip: float(made[name](images, crisp[clip]).mean())
-                for clip, images in outputs.items()
-            }
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        pictures.write_bytes(kept, msgspec.json.encode(scores))
+            values = {clip: np.asarray(judges[name](all_)) for clip, all_ in clips.items()}
+            judged = {clip: found[~np.isnan(found)] for clip, found in values.items()}
+            scores[name] = {clip: float(one.mean()) for clip, one in judged.items() if len(one)}
+            pictures.write_bytes(kept, msgspec.json.encode(scores))
         print(path.parent.name, path.stem, flush=True)
 
 
@@ -121,13 +172,15 @@ def tables(folder: Path, measures: Sequence[str], kinds: Sequence[str]) -> str:
             f"|---|---|{'---|' * len(columns)}",
         ]
         for row in columns["known"]:
-            cells = [_cell(column[row], measure) for column in columns.values()]
+            cells = [_cell(column.get(row, []), measure) for column in columns.values()]
             parts.append(f"| {row} | {len(columns['known'][row])} | {' | '.join(cells)} |")
     return "\n".join(parts)
 
 
 def _cell(values: list[float], measure: str) -> str:
-    digits = 2 if measure == "psnr" else 4
+    if not values:
+        return ""
+    digits = DIGITS.get(measure, 4)
     mean = f"{np.mean(values):.{digits}f}"
     if len(values) == 1:
         return mean
@@ -136,3 +189,7 @@ def _cell(values: list[float], measure: str) -> str:
 
 def _tensor(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+
+
+def _pictures(images: Tensor) -> list[Picture]:
+    return [stream.rounded(image) for image in images]

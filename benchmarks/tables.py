@@ -24,8 +24,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections import deque
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 import learning
@@ -47,7 +49,9 @@ from vsanimesr.training.train import recipe, stages
 FACTOR = 0.5
 """Of input rescaling; what the paper calls typical."""
 MEASURES = ("psnr", "ssim", "lpips")
-"""Those that are cheap: `dists` takes a minute of processor time a row."""
+"""Those of all rows; `--measures` takes the others of `table_measures`. `clipiqa` needs weights."""
+COSTS = "costs.md"
+"""File of `table_measures.SCORES`, of the peers."""
 PEERS = ("bicubic", peers.PEER, *RELEASES)
 
 
@@ -61,12 +65,13 @@ def run(args: argparse.Namespace) -> None:
         clock = threading.Timer(60 * args.minutes, os.kill, (os.getpid(), signal.SIGTERM))
         clock.daemon = True
         clock.start()
-    with claim(folder / "drawing", wait=True):
-        learning.draw(folder / "clips", budget.sizes.clips)
-        table_clips.write_videos(folder / table_clips.VIDEOS, budget.sizes)
     jobs = table_rows.jobs(folder, budget, args.seeds)
-    if args.rows:
+    if args.rows is not None:
         jobs = wanted(jobs, args.rows)
+    if jobs:
+        with claim(folder / "drawing", wait=True):
+            learning.draw(folder / "clips", budget.sizes.clips)
+            table_clips.write_videos(folder / table_clips.VIDEOS, budget.sizes)
     while left := [job for job in jobs if not finished(folder, job)]:
         ready = (job for job in left if all(finished(folder, one) for one in job.after))
         if not any(attempt(folder, job, budget, args.device) for job in ready):
@@ -158,17 +163,41 @@ def peer(folder: Path, name: str, budget: Budget, device: str) -> None:
         test(folder, f"{name}/0", peers.load(name, torch.device(device)).upscale, budget)
 
 
+def costs(names: Sequence[str], device: str, *, rounds: int = 5, frames: int = 6) -> str:
+    """What each peer takes: processor time of a frame of 160x120, the least of rounds in turn."""
+    loaded = [peers.load(name, torch.device(device)) for name in names]
+    source = torch.rand(3, 120, 160, generator=torch.Generator().manual_seed(0))
+    least = dict.fromkeys(names, float("inf"))
+    for _, (name, one) in product(range(rounds), zip(names, loaded, strict=True)):
+        begin = time.process_time()
+        deque(one.upscale(source for _ in range(frames)), maxlen=0)
+        least[name] = min(least[name], (time.process_time() - begin) / frames)
+    lines = [
+        "\ncosts\n",
+        "| network | parameters | GMAC, 640x480 | ms, 160x120 |",
+        "|---|---|---|---|",
+    ]
+    for name, one in zip(names, loaded, strict=True):
+        gmac = one.macs(640, 480) / 1e9
+        lines.append(f"| {name} | {one.parameters:,} | {gmac:.1f} | {1000 * least[name]:.0f} |")
+    return "\n".join(lines)
+
+
 def measure(args: argparse.Namespace) -> None:
-    """Measure all pictures that are kept, where that is not done yet."""
+    """Measure all pictures that are kept, where that is not done yet; time the peers."""
     torch.set_num_threads(args.threads)
     budget = table_rows.BUDGETS[args.budget]
     table_measures.measure(args.folder, budget.sizes, args.measures)
+    kept = args.folder / table_measures.SCORES / COSTS
+    if not kept.is_file():
+        kept.write_text(costs(args.peers, args.device))
 
 
 def show(args: argparse.Namespace) -> None:
     """Print the tables."""
     print(table_measures.tables(args.folder, args.measures, [*KNOWN, "basic"]))
-    print((args.folder / table_measures.SCORES / table_measures.OPERATORS).read_text())
+    for file in (table_measures.OPERATORS, COSTS):
+        print((args.folder / table_measures.SCORES / file).read_text())
 
 
 def main() -> None:
@@ -181,7 +210,7 @@ def main() -> None:
     add("folder", type=Path, help="where clips, runs, pictures and measures go")
     add("--budget", choices=list(table_rows.BUDGETS), default="cpu")
     add("--seeds", type=int, default=3)
-    add("--rows", nargs="+", default=[], help="only these, and what they need (default: all)")
+    add("--rows", nargs="*", help="only these, and what they need (default: all); none: only peers")
     add("--peers", nargs="*", default=PEERS, help="networks to measure beside the rows")
     add("--measures", nargs="+", choices=list(table_measures.MEASURES), default=MEASURES)
     add("--device", default="cpu", help="cpu (default) or cuda")
