@@ -32,7 +32,7 @@ SCORES = "scores"
 OPERATORS = "operators.md"
 """File there, of how near learnt operators come."""
 
-type Measure = Callable[[Clip], Sequence[float]]
+type Measure = Callable[[Clip], list[float]]
 """Of a clip, values of some or all of its frames; NaN where a frame has none."""
 type Scores = dict[str, dict[str, float]]
 """Mean over the frames of a clip, by measure and clip."""
@@ -51,9 +51,15 @@ def _judged(name: str) -> Measure:
     panel = table.panel([name], torch.device("cpu"))
     if name in panel.missing:
         sys.exit(f"{name}: {panel.missing[name]}")
-    if name in panel.alone:
-        return lambda clip: panel.alone[name](clip.made).tolist()
-    return lambda clip: panel.against[name](clip.made, clip.crisp).tolist()
+
+    def judge(clip: Clip) -> list[float]:
+        if name in panel.alone:
+            found = panel.alone[name](clip.made)
+        else:
+            found = panel.against[name](clip.made, clip.crisp)
+        return [float(value) for value in found]
+
+    return judge
 
 
 def _dists() -> Measure:

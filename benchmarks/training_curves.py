@@ -23,7 +23,7 @@ import numpy as np
 from vsanimesr.training.train import journal
 
 ROOT = Path(__file__).parent.parent
-SHORT = {
+SHORT: dict[str, object] = {
     "data.workers": 0,
     "train.batch": 2,
     "train.tensorboard": "false",
@@ -34,7 +34,7 @@ ROWS = 7
 
 def shortened(iterations: int) -> dict[str, object]:
     """What becomes of the recipe."""
-    length = {"train.iterations": iterations, "train.save_every": iterations}
+    length: dict[str, object] = {"train.iterations": iterations, "train.save_every": iterations}
     milestones = [iterations * 4 // 7, iterations * 6 // 7]
     return (
         SHORT | length | {"train.log_every": iterations // ROWS, "optimizer.milestones": milestones}
