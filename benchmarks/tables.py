@@ -190,7 +190,10 @@ def measure(args: argparse.Namespace) -> None:
     table_measures.measure(args.folder, budget.sizes, args.measures)
     kept = args.folder / table_measures.SCORES / COSTS
     if not kept.is_file():
-        kept.write_text(costs(args.peers, args.device))
+        there = {
+            path.parent.name for path in (args.folder / table_measures.OUTPUTS).glob("*/0.npz")
+        }
+        kept.write_text(costs([one for one in args.peers if one in there], args.device))
 
 
 def show(args: argparse.Namespace) -> None:
