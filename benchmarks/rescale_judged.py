@@ -44,7 +44,7 @@ KERNELS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 """Pillow's: with a low-pass where they reduce; bicubic has a = -0.5, lanczos three lobes."""
-LOTTIE = {
+LOTTIE: dict[str, tuple[str, ...]] = {
     "tuning": ("adrock",),
     "judged": (
         *("bacon", "banner", "bm_ronda", "bodymovin", "dalek", "monster", "navidad", "starfish"),
@@ -53,7 +53,7 @@ LOTTIE = {
 LOTTIE["second"] = LOTTIE["judged"]
 MOMENT = {"tuning": 1 / 2, "judged": 1 / 2, "second": 1 / 4}
 """Part of a cartoon that is over at the first frame."""
-CLIPART = {
+CLIPART: dict[str, tuple[str, ...]] = {
     "tuning": ("food", "people", "recreation", "education"),
     "judged": (
         *("animals", "buildings", "computer", "containers", "electronics", "geography"),
