@@ -37,7 +37,7 @@ each_engine = pytest.mark.parametrize("backend", ENGINES)
 
 def upscale(clip, model, **options):
     return clip.animesr.Upscale(
-        **({"model": str(model), "device": "cpu", "backend": "torch"} | options)
+        **({"model": str(model), "device": "cpu", "backend": "native"} | options)
     )
 
 
@@ -282,7 +282,7 @@ def test_frames_outlive_their_node(fixed_model, backend):
 @each_engine
 def test_freed_while_a_request_runs(fixed_model, backend):
     done = threading.Event()
-    clip = upscale(source(60, 64, 48, cuts=()), fixed_model, backend=backend)
+    clip = upscale(source(60, 32, 24, cuts=()), fixed_model, backend=backend)
     clip.get_frame_async(50).add_done_callback(lambda future: (future.result().close(), done.set()))
     del clip
     gc.collect()
