@@ -138,8 +138,8 @@ def choose(
     figures = FIGURES[machine.processor]
     able = [pair for pair in figures if pair[0] in allowed and pair[1] in precisions]
     if not able:
-        rest = [*allowed, "torch"]
-        return Choice(_named(backend, rest[0]), precision, "nothing installed has it")
+        first = next(iter(allowed), "torch")
+        return Choice(_named(backend, first), precision, "nothing installed has it")
     return _fastest({pair: figures[pair] for pair in able}, KINDS[machine.processor])
 
 
